@@ -1,0 +1,59 @@
+"""The whole pipeline, small enough for two CPU cores.
+
+Command: bash launch/quickstart.sh
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.run_dir = "runs/quickstart"
+    config.seed = 0
+    config.tag_schema = "hpr18"
+
+    config.simulate = ConfigDict(
+        {
+            "n_users": 3000,
+            "start": "2023-07-01",  # first day of the log
+            "as_of": "2025-07-01",  # day after the last: truth is read here
+            "users_per_batch": 512,
+            "users_per_part": 1024,
+        }
+    )
+    config.tokenizer = ConfigDict(
+        {
+            "kind": "sentencepiece",  # trained on the run's text; or "huggingface", read from `path`
+            "path": "",
+            "vocab_size": 2048,
+            "max_piece_chars": 48,
+        }
+    )
+    config.semantize = ConfigDict(
+        {
+            "recent_days": 7,  # every action, one slice a day
+            "monthly_months": 3,  # before that, distant actions by month
+            "distant_actions": ("purchase", "visit"),  # older still, by year
+            "top_k": 8,  # items kept a slice
+            "max_attributes": 1,  # attributes kept an item
+            "max_mub_tokens": 240,
+        }
+    )
+    config.mesh = ConfigDict({"data": 1, "fsdp": 1, "tensor": 1, "context": 1})
+    config.model = ConfigDict(
+        {
+            "n_layers": 3,
+            "d_model": 128,
+            "d_ff": 384,
+            "n_heads": 4,
+            "n_kv_heads": 2,
+            "head_dim": 32,
+            "rope_theta": 10_000.0,
+            "norm_eps": 1e-6,
+            "tie_embeddings": True,
+            "param_dtype": "float32",
+            "compute_dtype": "float32",
+            "remat": "none",
+        }
+    )
+    return config

@@ -1,0 +1,44 @@
+"""What every launch script does: parse the config, run one stage, report a user's error in one line."""
+
+import sys
+from collections.abc import Callable
+
+from absl import app, flags
+from ml_collections import ConfigDict, config_flags
+
+from usergpt_jax.core import run_dir
+from usergpt_jax.core.errors import InputError
+
+StageRun = Callable[[ConfigDict, str], None]
+
+
+def main(run: StageRun) -> None:
+    """Runs a stage from the command line.
+
+    Flags: `--config=FILE` with overrides like `--config.sft.lr=1e-4` (an unknown key is refused by name), and
+    `--on_change=refuse|redo`: what to do with a finished stage that another config made.
+
+    Args:
+      run: the stage's `run(config, on_change)`.
+    """
+    config_flag = config_flags.DEFINE_config_file("config", None, "Path of the config file.", lock_config=True)
+    on_change = flags.DEFINE_enum(
+        "on_change", "refuse", run_dir.ON_CHANGE, "What to do with a finished stage of another config."
+    )
+    flags.mark_flag_as_required("config")
+
+    def _main(argv: list[str]) -> None:
+        if len(argv) > 1:
+            raise app.UsageError(f"unexpected argument {argv[1]!r}; overrides look like --config.sft.lr=1e-4")
+        exit_on_input_error(lambda: run(config_flag.value, on_change.value))
+
+    app.run(_main)
+
+
+def exit_on_input_error(work: Callable[[], None]) -> None:
+    """Does `work`; an `InputError` is printed as one line on stderr and ends the program with status 2."""
+    try:
+        work()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
