@@ -39,6 +39,8 @@ def get_config() -> ConfigDict:
             "max_mub_tokens": 240,
         }
     )
+    config.split = ConfigDict({"seed": 0, "sft_frac": 0.82, "rl_frac": 0.10, "bench_frac": 0.08})
+    config.prompt = ConfigDict({"list_options": False})
     config.mesh = ConfigDict({"data": 1, "fsdp": 1, "tensor": 1, "context": 1})
     config.model = ConfigDict(
         {
@@ -54,6 +56,20 @@ def get_config() -> ConfigDict:
             "param_dtype": "float32",
             "compute_dtype": "float32",
             "remat": "none",
+        }
+    )
+    config.bench = ConfigDict(
+        {
+            "max_users": 160,
+            "n_samples": 10,
+            "pass_k": (1, 5, 10),
+            "temperature": 0.6,  # the sampling that Qwen3 recommends for thinking
+            "top_k": 20,
+            "top_p": 0.95,
+            "tag_tokens": 24,  # longest output to a tag question
+            "summary_tokens": 160,
+            "users_per_batch": 8,
+            "bootstrap_draws": 1000,
         }
     )
     return config

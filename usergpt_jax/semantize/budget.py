@@ -1,0 +1,106 @@
+"""The token budget: which items and lines of a user stay when the MUB is too long.
+
+Items are dropped, the least telling first, until the rest fits; a line goes with its last item and is never cut. What is
+kept is the longest prefix of an order by level, then by recency (the newest line first):
+
+    level of an item = its rank in the slice x LEVEL_PER_RANK[period] + (BROWSING_LEVEL in a daily search or click line)
+
+So every line's most salient item outlives every line's second one, a year's line, which stands for more events, keeps
+twice as many items, and daily browsing goes before purchases and visits, however distant.
+"""
+
+import polars as pl
+
+from usergpt_jax.semantize import mub
+from usergpt_jax.semantize.aggregate import PERIODS, SLICE
+from usergpt_jax.semantize.salience import Slices
+from usergpt_jax.semantize.token_count import Counter
+
+LEVEL_PER_RANK = {"day": 1.0, "month": 1.0, "year": 0.5}
+BROWSING_LEVEL = 2.0
+_ACTION_ORDER = ("purchase", "visit", "cart", "favorite", "search", "click")
+
+
+def write_all(slices: Slices) -> pl.DataFrame:
+    """Writes every line with all its items, most recent first.
+
+    Returns:
+      `user_id`, `mub`, `refs` (a list a line), `n_lines`, `n_items`; a user without items is absent.
+    """
+    lines = _ordered_lines(slices.lines)
+    texts = (
+        slices.items.sort([*SLICE, "kind", "rank"])
+        .group_by(SLICE, maintain_order=True)
+        .agg(pl.col("text").str.join(", ").alias("items"), pl.len().alias("n_items"))
+    )
+    return (
+        lines.join(texts, on=list(SLICE), how="inner", maintain_order="left")
+        .group_by("user_id", maintain_order=True)
+        .agg(
+            (pl.col("header") + pl.col("items")).str.join("\n").alias("mub"),
+            pl.col("refs").cast(pl.List(pl.Int32)),
+            pl.len().cast(pl.Int32).alias("n_lines"),
+            pl.col("n_items").sum(),
+        )
+    )
+
+
+def fit(slices: Slices, max_tokens: int, counter: Counter) -> pl.DataFrame:
+    """Writes each user's MUB within `max_tokens`.
+
+    Items are first chosen by the sum of the tokens of their parts; where the tokenizer makes more of the whole text, the
+    user's budget is lowered by the excess and the choice repeated.
+
+    Returns:
+      what `write_all` returns, with `mub_tokens`, never over `max_tokens`.
+    """
+    costs = _costs(slices, counter)
+    budgets = slices.lines.select("user_id").unique().with_columns(pl.lit(max_tokens, pl.Int64).alias("budget"))
+    done: list[pl.DataFrame] = []
+    while budgets.height:
+        kept = (
+            costs.join(budgets, on="user_id", how="inner", maintain_order="left")
+            .filter(pl.col("cost").cum_sum().over("user_id") <= pl.col("budget"))
+            .drop("cost", "budget")
+        )
+        lines = slices.lines.join(budgets, on="user_id", how="semi")
+        written = write_all(Slices(lines, kept))
+        written = written.with_columns(counter.exact(written["mub"]).alias("mub_tokens"))
+        over = pl.col("mub_tokens") - max_tokens
+        done.append(written.filter(over <= 0))
+        excess = written.filter(over > 0).select("user_id", over.alias("excess"))
+        budgets = budgets.join(excess, on="user_id").select("user_id", pl.col("budget") - pl.col("excess"))
+    return pl.concat(done).sort("user_id") if done else write_all(slices).with_columns(mub_tokens=pl.lit(0, pl.Int64))
+
+
+def _ordered_lines(lines: pl.DataFrame) -> pl.DataFrame:
+    """Lines with `header`, and within a user the most recent first; at the same time sources and actions in fixed order."""
+    sources, actions = list(mub.SOURCE_LABELS), list(_ACTION_ORDER)
+    order = [
+        pl.col("period").replace_strict(list(PERIODS), range(len(PERIODS)), return_dtype=pl.Int8),
+        pl.col("time_label").rank("dense", descending=True),
+        pl.col("source").replace_strict(sources, range(len(sources)), return_dtype=pl.Int8),
+        pl.col("action").replace_strict(actions, range(len(actions)), return_dtype=pl.Int8),
+    ]
+    return lines.with_columns(mub.header_column()).sort("user_id", *order)
+
+
+def _costs(slices: Slices, counter: Counter) -> pl.DataFrame:
+    """Items in the order in which they are kept, with the `cost` in tokens of keeping each; a line's first pays its header."""
+    lines = _ordered_lines(slices.lines).with_row_index("position")
+    header = lines.select(
+        *SLICE, "position", (counter.distinct(lines["header"]) + counter.one("\n")).alias("header_tokens")
+    )
+    browsing = (pl.col("period") == "day") & pl.col("action").is_in(("search", "click"))
+    per_rank = pl.col("period").replace_strict(LEVEL_PER_RANK, return_dtype=pl.Float64)
+    level = pl.col("rank") * per_rank + pl.when(browsing).then(BROWSING_LEVEL).otherwise(0.0)
+    items = slices.items.with_columns(
+        level.alias("level"), (counter.distinct(slices.items["text"]) + counter.one(", ")).alias("cost")
+    )
+    first = pl.int_range(pl.len()).over(SLICE) == 0
+    return (
+        items.join(header, on=list(SLICE))
+        .sort("user_id", "level", "position", "kind", "rank")
+        .with_columns(pl.col("cost") + pl.when(first).then(pl.col("header_tokens")).otherwise(0))
+        .drop("level", "header_tokens", "position")
+    )
