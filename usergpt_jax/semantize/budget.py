@@ -104,3 +104,9 @@ def _costs(slices: Slices, counter: Counter) -> pl.DataFrame:
         .with_columns(pl.col("cost") + pl.when(first).then(pl.col("header_tokens")).otherwise(0))
         .drop("level", "header_tokens", "position")
     )
+
+
+def size(slices: Slices, counter: Counter) -> tuple[int, int]:
+    """Characters and tokens (summed over parts) of all lines with all their items."""
+    written = write_all(slices)
+    return int(written["mub"].str.len_chars().sum()), int(_costs(slices, counter)["cost"].sum())

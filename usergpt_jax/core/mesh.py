@@ -1,0 +1,135 @@
+"""The device mesh and the one table that maps logical axis names onto it.
+
+Arrays name their dimensions by what they hold ("embed", "heads", "batch"); `RULES` says over which mesh axes such a
+dimension is split. Axes: `data` copies parameters, `fsdp` splits parameters and batch, `tensor` splits heads,
+feed-forward and vocabulary, `context` splits sequences.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from usergpt_jax.core.errors import InputError
+
+AXES = ("data", "fsdp", "tensor", "context")
+
+RULES: dict[str, tuple[str, ...]] = {
+    "batch": ("data", "fsdp"),
+    "sequence": ("context",),
+    "layers": (),
+    "vocab": ("tensor",),
+    "embed": ("fsdp",),
+    "heads": ("tensor",),
+    "kv_heads": ("tensor",),
+    "head_dim": (),
+    "mlp": ("tensor",),
+    "norm": (),
+}
+
+Axes = Sequence[str | None]  # logical names, one a dimension; None: not split
+
+
+class MeshError(InputError):
+    """A mesh does not fit the devices or an array."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshConfig:
+    """Devices along each mesh axis; their product is the number of devices used."""
+
+    data: int
+    fsdp: int
+    tensor: int
+    context: int
+
+
+def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """The mesh over the first devices; use it with `jax.set_mesh`.
+
+    Args:
+      config: size of each axis, at least 1.
+      devices: defaults to all devices of all hosts.
+
+    Raises:
+      MeshError: an axis is below 1, or there are fewer devices than the mesh needs.
+    """
+    sizes = tuple(getattr(config, axis) for axis in AXES)
+    for axis, size in zip(AXES, sizes, strict=True):
+        if size < 1:
+            raise MeshError(f"config.mesh.{axis}: expected at least 1, got {size}")
+    devices = jax.devices() if devices is None else devices
+    needed = math.prod(sizes)
+    if needed > len(devices):
+        raise MeshError(f"config.mesh: {_shape(sizes)} needs {needed} devices, this program sees {len(devices)}")
+    return jax.make_mesh(sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices[:needed])
+
+
+def spec(axes: Axes) -> PartitionSpec:
+    """The partition of an array whose dimensions have these logical names."""
+    return PartitionSpec(*((RULES[axis] or None) if axis is not None else None for axis in axes))
+
+
+def sharding(mesh: Mesh, shape: Sequence[int], axes: Axes, name: str) -> NamedSharding:
+    """The sharding of one array on `mesh`.
+
+    Args:
+      mesh: from `make_mesh`.
+      shape: of the array.
+      axes: logical name of each dimension.
+      name: of the array, for messages.
+
+    Raises:
+      MeshError: the mesh does not divide a dimension; the message names it.
+    """
+    for size, axis in zip(shape, axes, strict=True):
+        mesh_axes = RULES[axis] if axis is not None else ()
+        ways = math.prod(mesh.shape[mesh_axis] for mesh_axis in mesh_axes)
+        if size % ways:
+            raise MeshError(
+                f"{name}: dimension {axis!r} of size {size} is not divisible by "
+                f"mesh {' x '.join(mesh_axes)} = {ways} devices"
+            )
+    return NamedSharding(mesh, spec(axes))
+
+
+def tree_shardings(mesh: Mesh, tree: Any, axes_tree: Any) -> Any:
+    """Shardings of a nested dict of arrays (or their shapes), whose logical axes are in `axes_tree`.
+
+    Raises:
+      MeshError: the mesh does not divide a dimension.
+    """
+
+    def leaf(path: tuple[Any, ...], value: Any, axes: Axes) -> NamedSharding:
+        return sharding(mesh, value.shape, axes, jax.tree_util.keystr(path, simple=True, separator="."))
+
+    return jax.tree_util.tree_map_with_path(leaf, tree, axes_tree)
+
+
+def shard_batch(mesh: Mesh, batch: Any) -> Any:
+    """Places every array of a batch with its first dimension split over the batch axes.
+
+    Raises:
+      MeshError: the batch size is not divisible.
+    """
+
+    def place(path: tuple[Any, ...], value: Any) -> Any:
+        axes = ("batch",) + (None,) * (value.ndim - 1)
+        name = jax.tree_util.keystr(path, simple=True, separator=".") or "batch"
+        return jax.device_put(value, sharding(mesh, value.shape, axes, name))
+
+    return jax.tree_util.tree_map_with_path(place, batch)
+
+
+def constrain(x: jax.Array, axes: Axes) -> jax.Array:
+    """Asks the compiler to keep `x` split by its logical axes; without a mesh in context it does nothing."""
+    if jax.sharding.get_abstract_mesh().empty:
+        return x
+    return jax.lax.with_sharding_constraint(x, spec(axes))
+
+
+def _shape(sizes: Sequence[int]) -> str:
+    return " x ".join(f"{axis} {size}" for axis, size in zip(AXES, sizes, strict=True))
