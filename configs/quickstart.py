@@ -31,11 +31,14 @@ def get_config() -> ConfigDict:
     )
     config.semantize = ConfigDict(
         {
+            "as_of": "",  # the truth's; a real log's day after its last event
             "recent_days": 7,  # every action, one slice a day
             "monthly_months": 3,  # before that, distant actions by month
             "distant_actions": ("purchase", "visit"),  # older still, by year
-            "top_k": 8,  # items kept a slice
-            "max_attributes": 1,  # attributes kept an item
+            "top_k": 8,  # entities kept a slice
+            "top_places": 3,  # cities kept a slice
+            "max_attributes": 1,  # attributes kept an entity
+            "min_band_purchases": 20,  # of a category, before a price is called premium or budget
             "max_mub_tokens": 240,
         }
     )
@@ -56,6 +59,43 @@ def get_config() -> ConfigDict:
             "param_dtype": "float32",
             "compute_dtype": "float32",
             "remat": "none",
+        }
+    )
+    config.curriculum = ConfigDict(
+        {
+            "labels": "truth",  # "rules" for a log without truth
+            "voting": {
+                "outputs_per_teacher": (3, 2),  # the lexicon reader, naive Bayes
+                "standard_votes": 4,
+                "expert_outputs": 3,
+                "list_agreement": 0.6,
+            },
+            "analyst_temperature": 2.0,
+            "n_folds": 3,
+            "min_supported_frac": 0.6,
+            "stage2_replay_frac": 0.5,
+            "rl_per_cell": 100,
+        }
+    )
+    config.sft = ConfigDict(
+        {
+            "n_steps": (400, 300, 300),
+            "lr": 2e-3,
+            "lr_scale": (1.0, 0.7, 0.5),
+            "warmup_frac": 0.05,
+            "final_lr_frac": 0.1,
+            "weight_decay": 0.05,
+            "clip_norm": 1.0,
+            "trunk_tokens": 256,
+            "tag_branches": 9,
+            "tag_branch_tokens": 20,
+            "tag_batch_users": 32,
+            "summary_branch_tokens": 128,
+            "summary_batch_users": 32,
+            "summary_weight": 0.5,
+            "chunk_tokens": 2048,
+            "save_every_steps": 50,
+            "log_every_steps": 10,
         }
     )
     config.bench = ConfigDict(

@@ -85,18 +85,21 @@ def check_columns(actual: pa.Schema, expected: pa.Schema, path: str) -> None:
         if index < 0:
             raise SchemaError(f"{path}: column {field.name!r} is missing; expected {', '.join(expected.names)}")
         if not _same_type(actual.field(index).type, field.type):
-            raise SchemaError(
-                f"{path}: column {field.name!r} is {actual.field(index).type}, expected {field.type}"
-            )
+            raise SchemaError(f"{path}: column {field.name!r} is {actual.field(index).type}, expected {field.type}")
 
 
 def _same_type(actual: pa.DataType, expected: pa.DataType) -> bool:
-    """Whether two types are equal, taking dictionary-encoded and large strings for strings."""
+    """Whether two types are equal, taking dictionary-encoded and large strings for strings.
+
+    Timestamps are equal whatever their unit: Parquet has no seconds and reads them back as milliseconds.
+    """
     if pa.types.is_dictionary(actual):
         actual = actual.value_type
     strings = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     if pa.types.is_string(expected):
         return any(check(actual) for check in strings)
+    if pa.types.is_timestamp(expected):
+        return pa.types.is_timestamp(actual)
     if pa.types.is_list(expected):
         lists = pa.types.is_list(actual) or pa.types.is_large_list(actual)
         return lists and _same_type(actual.value_type, expected.value_type)

@@ -5,6 +5,7 @@ values are ours.
 """
 
 from usergpt_jax import gazetteer
+from usergpt_jax.core.errors import InputError
 from usergpt_jax.schema import Implication, Tag, TagSchema
 
 DIMENSIONS = {
@@ -249,3 +250,16 @@ def _rules() -> tuple[Implication, ...]:
 
 
 HPR18 = TagSchema("hpr18", _TAGS, DIMENSIONS, _rules())
+
+SCHEMAS = {"hpr18": HPR18}
+
+
+def tag_schema(name: str) -> TagSchema:
+    """The built-in schema of that name.
+
+    Raises:
+      InputError: there is none.
+    """
+    if name not in SCHEMAS:
+        raise InputError(f"config.tag_schema: {name!r} is not one of {', '.join(SCHEMAS)}")
+    return SCHEMAS[name]

@@ -90,5 +90,3 @@ class TreeSource(Sequence[UserTree]):
 
     def __repr__(self) -> str:  # grain stores it beside its state and compares on restore
         return f"TreeSource({self._label})"
-
-

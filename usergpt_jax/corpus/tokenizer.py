@@ -214,7 +214,6 @@ def train_sentencepiece(
     return tokenizer
 
 
-
 def _fragments(texts: Iterable[str]) -> Iterator[str]:
     """Cuts MUB lines at their seams: a piece learnt from fragments cannot span two of them."""
     for text in texts:
@@ -251,7 +250,7 @@ _SEED_PIECES = 50_000
 
 
 def _seed_pieces(fragments: collections.Counter[str], max_piece_chars: int) -> str:
-    """Candidates for the vocabulary, one "piece\tcount" a line: spans of whole words, and short letter n-grams.
+    r"""Candidates for the vocabulary, one "piece\tcount" a line: spans of whole words, and short letter n-grams.
 
     sentencepiece's own candidates are substrings that occur in two distinct sentences, so a phrase that is always a
     whole fragment would never be one.
@@ -261,10 +260,7 @@ def _seed_pieces(fragments: collections.Counter[str], max_piece_chars: int) -> s
         starts = [match.start() for match in re.finditer(r"(?<!\S)\S|\s", fragment)]
         ends = [*starts[1:], len(fragment)]
         spans = {
-            fragment[start:end]
-            for i, start in enumerate(starts)
-            for end in ends[i:]
-            if end - start <= max_piece_chars
+            fragment[start:end] for i, start in enumerate(starts) for end in ends[i:] if end - start <= max_piece_chars
         }
         grams = {
             fragment[start : start + length]

@@ -89,13 +89,15 @@ def _costs(slices: Slices, counter: Counter) -> pl.DataFrame:
     """Items in the order in which they are kept, with the `cost` in tokens of keeping each; a line's first pays its header."""
     lines = _ordered_lines(slices.lines).with_row_index("position")
     header = lines.select(
-        *SLICE, "position", (counter.distinct(lines["header"]) + counter.one("\n")).alias("header_tokens")
+        *SLICE,
+        "position",
+        (counter.distinct(lines["header"].str.strip_chars_end()) + counter.one("\n")).alias("header_tokens"),
     )
     browsing = (pl.col("period") == "day") & pl.col("action").is_in(("search", "click"))
     per_rank = pl.col("period").replace_strict(LEVEL_PER_RANK, return_dtype=pl.Float64)
     level = pl.col("rank") * per_rank + pl.when(browsing).then(BROWSING_LEVEL).otherwise(0.0)
     items = slices.items.with_columns(
-        level.alias("level"), (counter.distinct(slices.items["text"]) + counter.one(", ")).alias("cost")
+        level.alias("level"), counter.distinct(", " + slices.items["text"]).alias("cost")
     )
     first = pl.int_range(pl.len()).over(SLICE) == 0
     return (

@@ -5,8 +5,7 @@ Paper: §2.3 stage 1 (category limits, text complexity, stop words).
 
 import polars as pl
 
-from usergpt_jax.semantize import mub
-from usergpt_jax.semantize.refine import lexicon_lines
+from usergpt_jax.semantize import lexicon, mub
 
 MAX_WORDS = 6
 MAX_CHARS = 48
@@ -31,7 +30,7 @@ def filter_entities(table: pl.DataFrame) -> pl.DataFrame:
     reason = (
         pl.when(entity == "")
         .then(pl.lit("empty"))
-        .when(entity.str.to_lowercase().is_in(lexicon_lines("stop_words")))
+        .when(entity.str.to_lowercase().is_in(lexicon.entries("stop_words")))
         .then(pl.lit("stop_word"))
         .when((entity.str.len_chars() > MAX_CHARS) | (entity.str.count_matches(" ") >= MAX_WORDS))
         .then(pl.lit("too_long"))

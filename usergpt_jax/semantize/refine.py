@@ -1,221 +1,115 @@
 """Refinement: from a noisy title to one core entity and at most three attributes, once per distinct title.
 
-With a category the leaf of the category is the core entity and the title only lends attributes. Without one the entity
-is the product noun that the title's head ends in. Marketing words, brackets and units go first in both cases.
+Brackets, marketing words and units go first. With a category its leaf is the core entity and the title only lends
+attributes: size, age or school grade, audience, brand. Without one the entity is the title's product noun.
 
 Paper: §2.2. Differs from the paper: rules and lexicons instead of a fine-tuned LM.
 """
 
-import dataclasses
-import functools
-import importlib.resources
 import re
-import unicodedata
 
 import polars as pl
 
 from usergpt_jax import gazetteer
+from usergpt_jax.semantize import lexicon
+from usergpt_jax.semantize.title_entity import title_case, title_entity
 
 MAX_ATTRIBUTES = 3
 _MAX_READ_CHARS = 500  # a title is read this far
+_HYPHEN = "ǂ"  # stands for a hyphen inside a word while \b must not split it
 
-_BRACKETS = re.compile(r"【[^】]*】|\[[^\]]*\]|\{[^}]*\}|《[^》]*》|「[^」]*」|\*[^*]*\*|\([^)]*\)")
-_PACK = re.compile(
-    r"\b(?:set|pack|box|packs|sets|tube|bag)\s*(?:of\s*|/\s*)\d+\s*(?:of\b)?|\b\d+\s*/\s*\d+\b|\bset\s*/\s*\d+", re.IGNORECASE
+_BRACKETS = r"【[^】]*】|\[[^\]]*\]|\{[^}]*\}|《[^》]*》|「[^」]*」|\*[^*]*\*|\([^)]*\)"
+_SYMBOLS = r"[!！~★☆❤♥♪<>|]+"
+_UNIT = (
+    r"(?i)\b\d+(?:[.,]\d+)?\s*(?:x\s*\d+(?:[.,]\d+)?\s*)?"
+    r"(?:pcs?|pieces?|packs?|pk|tier|sheets?|bags?|boxes|bottles?|rolls?|count|ct|ml|cl|l|kg|g|mg|oz|lb|cm|mm|m|inch(?:es)?|"
+    r"in|w|v|mah|gb|tb|% off|x|pairs?|tablets|capsules|drawers?|hooks?|colours?|'?s)\b|\d+%(?:\s*off)?"
 )
-_UNIT = re.compile(
-    r"(?<![\w.])\d+(?:[.,]\d+)?\s*(?:x\s*\d+(?:[.,]\d+)?\s*)?"
-    r"(?:pcs?|pieces?|packs?|pk|tier|sheets?|bags?|boxes|bottles|rolls?|count|ct|ml|cl|l|kg|g|mg|oz|lb|cm|mm|m|inch(?:es)?|"
-    r"in|w|v|mah|gb|tb|%(?:\s*off)?|x|pairs?|tablets|capsules|drawers?|hooks?|colours?|'?s)\b",
-    re.IGNORECASE,
-)
-_WORD = re.compile(r"[^\W_]+(?:[-'’&.][^\W_]+)*", re.UNICODE)
-_NUMBER = re.compile(r"[\d.,%+x/-]+$")
-_CUT = frozenset(("in", "with", "of", "for", "and", "on", "to", "from", "w", "by", "at", "or"))
-_LEAF = re.compile(r"\s*(?:>|::|\||\s/\s|»)\s*")
-_STAGE = re.compile(
-    r"\b(?:(?:size|stage)\s*(?P<stage>[\dA-Z]{1,3})"
-    r"|(?P<age>\d{1,2}\s*(?:-|–|to)\s*\d{1,2}\s*(?:months?|years?|yrs?|m|y))"
-    r"|grade\s*(?P<grade>\d{1,2})"
-    r"|(?P<letter>NB|XS|XL|XXL|XXXL))\b",
-    re.IGNORECASE,
-)
+_SIZE = r"(?i)\b(?:size|stage)\s*([\dA-Z]{1,3})\b"
+_LETTER_SIZE = r"\b(NB|XS|XL|XXL|XXXL|[SML])\b"
+_AGE = r"(?i)\b(\d{1,2}\s?(?:-|–|to)\s?\d{1,2}\s?(?:months?|years?|yrs?))\b"
+_GRADE = r"(?i)\bgrade\s*(\d{1,2})\b"
+_LEAF = r"^.*(?:>|::|\||\s/\s|»)"
 
 
-@dataclasses.dataclass(frozen=True)
-class Refined:
-    """What a title comes down to.
-
-    Attributes:
-      entity: the core entity, Title Case; "" when nothing is left.
-      attributes: at most `MAX_ATTRIBUTES`, most salient first: size or stage, audience, brand.
-    """
-
-    entity: str
-    attributes: tuple[str, ...]
-
-
-def lexicon_lines(name: str) -> list[str]:
-    """Entries of `data/refine_<name>.txt`, without comments."""
-    path = importlib.resources.files("usergpt_jax") / "data" / f"refine_{name}.txt"
-    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
-
-
-@functools.cache
-def _nouns() -> frozenset[str]:
-    return frozenset(lexicon_lines("nouns"))
-
-
-@functools.cache
-def _modifiers() -> frozenset[str]:
-    return frozenset(lexicon_lines("modifiers"))
-
-
-@functools.cache
-def _marketing() -> re.Pattern[str]:
-    phrases = sorted(lexicon_lines("marketing_words"), key=len, reverse=True)
-    return re.compile(r"(?<![\w-])(?:" + "|".join(map(re.escape, phrases)) + r")(?![\w-])", re.IGNORECASE)
-
-
-@functools.cache
-def _audiences() -> dict[str, str]:
-    return dict(line.split("\t") for line in lexicon_lines("audience"))
-
-
-@functools.cache
-def _audience_pattern() -> re.Pattern[str]:
-    words = sorted(_audiences(), key=len, reverse=True)
-    return re.compile(r"(?<![\w-])(" + "|".join(map(re.escape, words)) + r")(?![\w-])", re.IGNORECASE)
-
-
-def refine_title(title: str, category: str | None = None) -> Refined:
-    """Refines one title.
-
-    Args:
-      title: as logged; any text.
-      category: the log's category, perhaps a path such as "Baby > Wet Wipes", or None.
-    """
-    text = unicodedata.normalize("NFKC", title[:_MAX_READ_CHARS]).replace("’", "'")
-    text = _MARKETING_SYMBOLS.sub(" ", _BRACKETS.sub(" ", text)) if _BRACKETS.sub("", text).strip() else text
-    text = _marketing().sub(" ", text)
-    leaf = category_leaf(category) if category else ""
-    entity = leaf or _entity_of_title(text)
-    return Refined(entity, _attributes(text, entity, with_brand=bool(leaf)))
-
-
-_MARKETING_SYMBOLS = re.compile(r"[!！~★☆❤♥♪]+")
-
-
-def category_leaf(category: str) -> str:
-    """The last part of a category path, in Title Case."""
-    parts = [part for part in _LEAF.split(unicodedata.normalize("NFKC", category).replace("_", " ")) if part.strip()]
-    return _title_case(parts[-1].split()) if parts else ""
-
-
-def _entity_of_title(text: str) -> str:
-    """The product noun of a title without category, with at most one word before it."""
-    plain = _UNIT.sub(" ", _PACK.sub(" ", text))
-    segments: list[list[str]] = [[]]
-    for word in _WORD.findall(plain.lower()):
-        if word in _CUT:
-            segments.append([])
-        elif not _NUMBER.fullmatch(word) and len(word) > 1:
-            segments[-1].append(word)
-    segments = [segment for segment in segments if segment]
-    for segment in segments:
-        if found := _noun_phrase(segment):
-            return _title_case(found)
-    if not segments:
-        return ""
-    head = [word for word in segments[0] if word not in _modifiers()] or segments[0]
-    return _title_case([*head[-2:-1], _singular(head[-1])])
-
-
-def _noun_phrase(words: list[str]) -> list[str]:
-    """The longest lexicon phrase (the last of equals) of a segment; a single noun keeps the plain word before it."""
-    singular = [_singular(word) for word in words]
-    for length in (3, 2, 1):
-        for end in range(len(words), length - 1, -1):
-            start = end - length
-            phrase = [*words[start : end - 1], singular[end - 1]]
-            if " ".join(phrase) not in _nouns() and " ".join([*phrase[:-1], words[end - 1]]) not in _nouns():
-                continue
-            if " ".join(phrase) not in _nouns():
-                phrase[-1] = words[end - 1]
-            before = words[start - 1] if start else ""
-            if length == 1 and before and before not in _modifiers():
-                return [before, *phrase]
-            return phrase
-    return []
-
-
-def _singular(word: str) -> str:
-    """The word without its plural ending, by rules good enough for one spelling per noun."""
-    if len(word) < 4 or word.endswith(("ss", "us", "is", "'s")) or word in _nouns():
-        return word
-    if word.endswith("ies"):
-        return word[:-3] + "y"
-    if word.endswith(("ches", "shes", "xes", "sses", "zes")):
-        return word[:-2]
-    return word[:-1] if word.endswith("s") else word
-
-
-def _title_case(words: list[str]) -> str:
-    """Words in Title Case; a word in mixed or short capitals (iPhone, LED) keeps its letters."""
-    text = " ".join(words)
-    if not (text.islower() or text.isupper()):
-        return text
-    return re.sub(r"(?<![^\W_])(?<!['’])[^\W\d_]", lambda match: match.group().upper(), text.lower())
-
-
-def _attributes(text: str, entity: str, *, with_brand: bool) -> tuple[str, ...]:
-    """Size or stage, audience and brand that the title states and the entity does not."""
-    folded = entity.casefold()
-    found: list[str] = []
-    if stage := _STAGE.search(text):
-        if age := stage.group("age"):
-            found.append(re.sub(r"\s+", " ", age.lower()))
-        elif grade := stage.group("grade"):
-            found.append(f"grade {grade}")
-        else:
-            found.append(f"size {(stage.group('stage') or stage.group('letter')).upper()}")
-    for match in _audience_pattern().finditer(text):
-        audience = _audiences()[match.group(1).lower()]
-        if audience not in found and audience.rstrip("s") not in folded:
-            found.append(audience)
-            break
-    if with_brand and (brand := _brand(text, folded)):
-        found.append(brand)
-    return tuple(found[:MAX_ATTRIBUTES])
-
-
-def _brand(text: str, folded_entity: str) -> str:
-    """The capitalised word that opens a title, unless it is a word of the entity, an audience or a modifier."""
-    match = _WORD.search(_UNIT.sub(" ", text))
-    word = match.group() if match else ""
-    known = word.casefold()
-    if not word[:1].isupper() or len(word) < 2 or known in folded_entity or _singular(known) in folded_entity:
-        return ""
-    if known in _modifiers() or known in _audiences() or known in _CUT or known in _nouns():
-        return ""
-    return word
+def refine_title(title: str, category: str | None = None) -> tuple[str, tuple[str, ...]]:
+    """Core entity ("" when nothing is left) and attributes of one title; see `refine_table`."""
+    table = pl.DataFrame({"title": [title], "category": pl.Series([category], dtype=pl.String)})
+    row = refine_table(table).row(0, named=True)
+    return row["entity"], tuple(row["attributes"])
 
 
 def refine_table(titles: pl.DataFrame) -> pl.DataFrame:
-    """Refines each distinct pair.
+    """Refines distinct pairs of title and category.
 
     Args:
-      titles: distinct `title`, `category`.
+      titles: `title` (any text), `category` (perhaps a path such as "Baby > Wet Wipes", or null).
 
     Returns:
-      the pairs with `entity` (str) and `attributes` (list of str).
+      the pairs with `entity` (Title Case, "" when nothing is left) and `attributes` (at most `MAX_ATTRIBUTES`, most
+      salient first: size, age or grade; audience; brand).
     """
-    refined = [refine_title(title, category) for title, category in titles.select("title", "category").iter_rows()]
-    return titles.select("title", "category").with_columns(
-        pl.Series("entity", [one.entity for one in refined], pl.String),
-        pl.Series("attributes", [list(one.attributes) for one in refined], pl.List(pl.String)),
+    text = _without_marketing(pl.col("title"))
+    table = titles.lazy().select("title", "category", text.alias("text"), _leaf(titles["category"])).collect()
+    bare = table.filter(pl.col("leaf").is_null()).select(pl.col("text").unique(maintain_order=True)).to_series()
+    nouns = pl.DataFrame(
+        {"text": bare, "noun": pl.Series([title_entity(one.replace(_HYPHEN, "-")) for one in bare], dtype=pl.String)}
     )
+    return (
+        table.join(nouns, on="text", how="left", maintain_order="left")
+        .with_columns(pl.coalesce("leaf", "noun", pl.lit("")).alias("entity"))
+        .with_columns(_attributes().alias("attributes"))
+        .select("title", "category", "entity", "attributes")
+    )
+
+
+def _without_marketing(title: pl.Expr) -> pl.Expr:
+    text = title.str.head(_MAX_READ_CHARS).str.normalize("NFKC").str.replace_all("’", "'", literal=True)
+    unbracketed = text.str.replace_all(_BRACKETS, " ").str.replace_all(_SYMBOLS, " ")
+    text = pl.when(unbracketed.str.strip_chars() != "").then(unbracketed).otherwise(text)
+    for _ in range(2):  # the second pass meets the other half of a-b-c
+        text = text.str.replace_all(r"(\w)-(\w)", "${1}" + _HYPHEN + "${2}")
+    phrases = sorted(lexicon.entries("marketing_words"), key=lambda phrase: (-len(phrase), phrase))
+    pattern = "|".join(re.escape(phrase.replace("-", _HYPHEN)).replace(r"\ ", r"\s+") for phrase in phrases)
+    return text.str.replace_all(rf"(?i)\b(?:{pattern})\b", " ").str.replace_all(_UNIT, " ").str.strip_chars()
+
+
+def _leaf(categories: pl.Series) -> pl.Series:
+    """The last part of each category path in Title Case, null for a null or blank category."""
+    distinct = categories.drop_nulls().unique(maintain_order=True)
+    parts = distinct.str.normalize("NFKC").str.replace_all("_", " ", literal=True).str.strip_chars(" >|/:»")
+    leaves = [title_case(" ".join(part.split())) or None for part in parts.str.replace(_LEAF, "")]
+    return categories.replace_strict(
+        distinct, pl.Series(leaves, dtype=pl.String), default=None, return_dtype=pl.String
+    ).alias("leaf")
+
+
+def _attributes() -> pl.Expr:
+    """Attributes that `text` states and `entity` does not; only a title with a category shows its brand by position."""
+    text, entity = pl.col("title").str.head(_MAX_READ_CHARS), pl.col("entity").str.to_lowercase()
+    size = pl.coalesce(text.str.extract(_SIZE), text.str.extract(_LETTER_SIZE)).str.to_uppercase()
+    stage = pl.coalesce(
+        text.str.extract(_AGE).str.to_lowercase(),
+        pl.format("grade {}", text.str.extract(_GRADE)),
+        pl.format("size {}", size),
+    )
+    names = lexicon.audiences()
+    pattern = "|".join(re.escape(word) for word in sorted(names, key=lambda word: (-len(word), word)))
+    said = pl.col("text").str.to_lowercase().str.extract_all(rf"\b(?:{pattern})\b")
+    audiences = [said.list.get(i, null_on_oob=True).replace_strict(names, default=None) for i in (0, 1)]
+    fresh = [pl.when(~entity.str.contains(one.str.strip_suffix("s"), literal=True)).then(one) for one in audiences]
+    found = pl.concat_list(stage, pl.coalesce(fresh), pl.when(pl.col("leaf").is_not_null()).then(_brand(entity)))
+    return found.list.drop_nulls().list.head(MAX_ATTRIBUTES)
+
+
+def _brand(entity: pl.Expr) -> pl.Expr:
+    """The capitalised word that opens a title, unless entity or lexicons know it; null when there is none."""
+    word = pl.col("text").str.extract(r"^\W*(\w[\w&'.]+)").str.replace_all(_HYPHEN, "-", literal=True)
+    known = word.str.to_lowercase()
+    listed = {*lexicon.words("modifiers"), *lexicon.audiences(), *lexicon.words("nouns"), *lexicon.words("stop_words")}
+    stem = known.str.strip_suffix("s")
+    is_brand = word.str.contains(r"^\p{Lu}") & ~known.is_in(sorted(listed)) & ~entity.str.contains(stem, literal=True)
+    return pl.when(is_brand).then(word)
 
 
 def place_table(places: pl.Series) -> pl.DataFrame:

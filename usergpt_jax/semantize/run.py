@@ -1,23 +1,152 @@
 """The stage `semantize`: `1_events` to `2_mub`, part by part."""
 
 import collections
-import datetime
+import dataclasses
 import pathlib
-from collections.abc import Iterator
 
 import polars as pl
 import pyarrow.parquet as pq
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from usergpt_jax import schema
+from usergpt_jax import schema, tags
 from usergpt_jax.core import run_dir
-from usergpt_jax.core.config import to_dataclass
+from usergpt_jax.core.config import ConfigError, to_dataclass, to_plain
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.corpus.tokenizer import Tokenizer, load_tokenizer, train_sentencepiece
-from usergpt_jax.corpus.tokenizer_config import TokenizerConfig
 from usergpt_jax.semantize import budget, pipeline, salience
 from usergpt_jax.semantize.pipeline import SemantizeConfig
 from usergpt_jax.semantize.survey import Survey, survey_log
 from usergpt_jax.semantize.token_count import Counter
 from usergpt_jax.tasks.wording import wording
+
+EVENTS, MUB = "1_events", "2_mub"
+_FORMAT = 1
+_SAMPLE_USERS = 1000  # the tokenizer learns from so many users' lines, spread over the log
+_SAMPLE_TITLES = 500  # and from so many raw titles, so that raw text is not spelt in single letters
+TAG_SCHEMAS = {"hpr18": tags.HPR18}
+TOKENIZER_KINDS = ("sentencepiece", "huggingface")
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenizerConfig:
+    """The section `tokenizer`.
+
+    Attributes:
+      kind: one of `TOKENIZER_KINDS`: trained on this run's MUB and the tasks' wording, or read from `path`.
+      path: folder of a Hugging Face tokenizer; "" for sentencepiece.
+      vocab_size: ids of a trained one.
+      max_piece_chars: longest piece of a trained one.
+    """
+
+    kind: str
+    path: str
+    vocab_size: int
+    max_piece_chars: int
+
+    def __post_init__(self):
+        """Raises `ConfigError` for an unknown kind."""
+        if self.kind not in TOKENIZER_KINDS:
+            raise ConfigError(f"config.tokenizer.kind: expected one of {', '.join(TOKENIZER_KINDS)}, got {self.kind!r}")
+
+
+def run(config: ConfigDict, on_change: str) -> None:
+    """Semantizes a run's event log.
+
+    Raises:
+      InputError: config, events or tokenizer at fault.
+    """
+    section = to_dataclass(SemantizeConfig, config.semantize, "semantize")
+    tokenizer_section = to_dataclass(TokenizerConfig, config.tokenizer, "tokenizer")
+    plan = {
+        "semantize": to_plain(section),
+        "tokenizer": to_plain(tokenizer_section),
+        "tag_schema": config.tag_schema,
+        "seed": config.seed,
+    }
+    stage = run_dir.open_stage(
+        config.run_dir, MUB, config=plan, inputs=(EVENTS,), format=_FORMAT, on_change=on_change
+    )
+    if stage is None:
+        print(f"{config.run_dir}/{MUB}: reused")
+        return
+    stage.clear()
+    parts = event_parts(stage.run / EVENTS)
+    log = pl.scan_parquet(parts)
+    as_of = _as_of(stage.run / EVENTS, log, section)
+    survey = survey_log(log, min_band_purchases=section.min_band_purchases)
+    tokenizer = _tokenizer(tokenizer_section, config, stage.path, lambda: _sample(log, section, survey, as_of))
+    counts: collections.Counter[str] = collections.Counter()
+    counter = Counter(tokenizer)
+    for i, part in enumerate(tqdm(parts, desc="semantize", unit="part")):
+        prepared = pipeline.prepare(pl.read_parquet(part), section, survey, as_of)
+        made = pipeline.finish(prepared, section, counter)
+        counts.update(made.counts)
+        write_mub(made.mub, stage.path / f"part-{i:05d}.parquet")
+    stage.finish({**counts, "vocab_size": tokenizer.vocab_size, "titles": survey.titles.height})
+    print(f"{config.run_dir}/{MUB}: {closing_line(counts)}")
+
+
+def event_parts(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The parts of an event log, in order.
+
+    Raises:
+      InputError: there is none, or one has other columns.
+    """
+    parts = sorted(folder.glob("part-*.parquet"))
+    if not parts:
+        raise InputError(f"{folder}: no part-*.parquet; expected an event log")
+    for part in parts:
+        schema.check_columns(pq.read_schema(part), schema.EVENT_SCHEMA, str(part))
+    return parts
+
+
+def write_mub(mub: pl.DataFrame, path: pathlib.Path) -> None:
+    """Writes MUBs in exactly `schema.MUB_SCHEMA`."""
+    pq.write_table(mub.to_arrow().cast(schema.MUB_SCHEMA), path)
+
+
+def closing_line(counts: collections.Counter[str]) -> str:
+    """Users, lines, and the compression by step in tokens and characters."""
+    steps = ("raw", "refined", "aggregated", "top_k", "mub")
+    sizes = " -> ".join(f"{name} {counts[f'{name}_tokens']:,}" for name in steps)
+    chars = " -> ".join(f"{counts[f'{name}_chars']:,}" for name in steps)
+    users = max(counts["users"], 1)
+    return (
+        f"{counts['users']:,} users, {counts['events']:,} events, {counts['lines'] / users:.1f} lines and "
+        f"{counts['mub_tokens'] / users:.0f} tokens a user; tokens {sizes}; chars {chars}"
+    )
+
+
+def _as_of(folder: pathlib.Path, log: pl.LazyFrame, section: SemantizeConfig):
+    """The config's date, else the truth's time of each user, else the day after the log's last event."""
+    truth = folder / "users.parquet"
+    if section.as_of:
+        return section.as_of_time()
+    if truth.exists():
+        return pl.read_parquet(truth, columns=["user_id", "as_of"])
+    return pipeline.day_after(log.select(pl.col("time").max()).collect().item())
+
+
+def _tokenizer(section: TokenizerConfig, config: ConfigDict, folder: pathlib.Path, sample) -> Tokenizer:
+    target = folder / "tokenizer"
+    if section.kind == "huggingface":
+        tokenizer = load_tokenizer(section.path)
+        tokenizer.save(target)
+        return tokenizer
+    texts = [*sample(), *wording(TAG_SCHEMAS[config.tag_schema])]
+    return train_sentencepiece(
+        texts, target, vocab_size=section.vocab_size, max_piece_chars=section.max_piece_chars, seed=config.seed
+    )
+
+
+def _sample(log: pl.LazyFrame, section: SemantizeConfig, survey: Survey, as_of) -> list[str]:
+    """MUBs before the budget of every n-th user, and every n-th raw title."""
+    users = log.select(pl.col("user_id").unique().sort()).collect().to_series()
+    chosen = users.gather_every(max(1, -(-len(users) // _SAMPLE_USERS)))
+    events = log.filter(pl.col("user_id").is_in(chosen.implode())).collect()
+    prepared = pipeline.prepare(events, section, survey, as_of)
+    top = salience.top_k(prepared.slices, section.top_k, section.top_places)
+    titles = survey.titles["title"]
+    spread = titles.gather_every(max(1, -(-len(titles) // _SAMPLE_TITLES)))
+    return [*budget.write_all(top)["mub"], *spread]

@@ -11,6 +11,7 @@ import polars as pl
 from usergpt_jax.semantize.aggregate import SLICE
 
 ENTITY, PLACE = 0, 1
+ODD_USERS = 3  # an entity of fewer users is more often a refinement gone wrong than a rare interest
 _BAND = "_band"
 
 
@@ -42,7 +43,8 @@ def rank_items(events: pl.DataFrame, spread: pl.DataFrame, max_attributes: int) 
 
     An item is an entity with the attributes that at least half of its events in the slice carry, at most
     `max_attributes`, price band first, then in the order of `Refined`. Salience is the number of events in the slice;
-    ties go to the item that fewer users of the log have, then to the latest, then to the alphabet.
+    ties go to items of at least `ODD_USERS` users, of these to the one that fewer users of the log have, then to the
+    latest, then to the alphabet.
 
     Args:
       events: with `SLICE`, `event_index`, `time`, `entity`, `attributes`, `city`.
@@ -52,10 +54,11 @@ def rank_items(events: pl.DataFrame, spread: pl.DataFrame, max_attributes: int) 
     entities = events.filter(pl.col("entity").is_not_null()).rename({"entity": "text"})
     places = events.filter(pl.col("city").is_not_null()).rename({"city": "text"})
     counted = pl.concat([_count(entities, ENTITY), _count(places, PLACE)])
-    order = ["frequency", "n_users", "latest", "text"]
-    descending = [True, False, True, False]
+    order = ["frequency", "odd", "n_users", "latest", "text"]
+    descending = [True, False, False, True, False]
     ranked = (
         counted.join(spread, on="text", how="left")
+        .with_columns((pl.col("n_users") < ODD_USERS).alias("odd"))
         .sort([*SLICE, "kind", *order], descending=[False] * (len(SLICE) + 1) + descending, nulls_last=True)
         .with_columns(pl.int_range(pl.len(), dtype=pl.Int32).over([*SLICE, "kind"]).alias("rank"))
         .join(_attribute_texts(entities, counted, max_attributes), on=[*SLICE, "kind", "text"], how="left")

@@ -21,7 +21,7 @@ from usergpt_jax.schema import NA, Tag, TagSchema
 SYSTEM = (
     "You are a professional user profile analyst. "
     "Read the numbered lines of the user's behaviour log and answer from their evidence alone. "
-    f"Write NA where the log tells too little. Cite lines briefly, then answer in valid JSON."
+    "Write NA where the log tells too little. Cite lines briefly, then answer in valid JSON."
 )
 SUMMARY_QUESTION = "Summarise the user: all attributes and a short portrait."
 NO_EVIDENCE = "No line tells"
@@ -45,7 +45,7 @@ def trunk_head() -> str:
 
 
 def number_lines(mub: str) -> list[str]:
-    """The MUB lines as the model sees them, "\\nL1 [Source: ...": numbered from 1 so that they can be cited."""
+    r"""The MUB lines as the model sees them, "\\nL1 [Source: ...": numbered from 1 so that they can be cited."""
     return [f"\nL{number} {line}" for number, line in enumerate(mub.split("\n"), start=1) if line]
 
 

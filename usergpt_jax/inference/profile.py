@@ -1,0 +1,169 @@
+"""Profiling users: MUBs in, personas out as JSON-ready dicts, one a user."""
+
+import dataclasses
+import datetime
+import json
+import os
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from usergpt_jax.core.errors import InputError
+from usergpt_jax.inference import generate
+from usergpt_jax.inference.generate import LoadedModel, UserLog
+from usergpt_jax.inference.persona import Persona, consolidate
+from usergpt_jax.schema import NA, TagSchema
+from usergpt_jax.tasks import summary, tag_prediction
+
+
+@dataclasses.dataclass(frozen=True)
+class ProfileConfig:
+    """How users are profiled.
+
+    Attributes:
+      n_samples: votes a tag, and summaries to choose from.
+      min_confidence: vote share below which a value is withheld, in [0, 1].
+      temperature: of sampling; 0 is greedy.
+      top_k: tokens kept; 0 keeps all.
+      top_p: probability mass kept, in (0, 1].
+      users_per_batch: users sampled at once.
+      seed: of sampling.
+    """
+
+    n_samples: int
+    min_confidence: float
+    temperature: float
+    top_k: int
+    top_p: float
+    users_per_batch: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.min_confidence <= 1.0:
+            raise InputError(f"min_confidence: expected a share in [0, 1], got {self.min_confidence}")
+        for name in ("n_samples", "users_per_batch"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name}: expected at least 1, got {getattr(self, name)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class UserMub:
+    """One row of `schema.MUB_SCHEMA`, as far as a persona needs it."""
+
+    user_id: str
+    as_of: datetime.datetime
+    mub: str
+    raw_tokens: int
+    mub_tokens: int
+
+
+def profile(model: LoadedModel, users: Sequence[UserMub], config: ProfileConfig) -> Iterator[dict[str, Any]]:
+    """Yields the persona of each user, in order (see `to_json`).
+
+    Args:
+      model: from `generate.load_model`.
+      users: whom to profile.
+      config: how.
+    """
+    schema = model.schema
+    logs = [UserLog(user.user_id, user.mub) for user in users]
+    tag_prompts = [tag_prediction.prompt(tag, model.prompt) for tag in schema.tags]
+    tag_texts = _ask(model, logs, tag_prompts, model.tag_branch_tokens, config, "tags")
+    summary_texts = _ask(model, logs, [summary.prompt()], model.summary_branch_tokens, config, "summaries")
+    for user, by_tag, (summaries,) in zip(users, tag_texts, summary_texts, strict=True):
+        outputs = dict(zip(schema.names, by_tag, strict=True))
+        persona = consolidate(schema, user.mub, outputs, summaries, config.min_confidence)
+        yield to_json(user, persona, len(model.tokenizer.encode(persona.summary)))
+
+
+def _ask(
+    model: LoadedModel,
+    logs: Sequence[UserLog],
+    prompts: Sequence[str],
+    branch_tokens: int,
+    config: ProfileConfig,
+    label: str,
+) -> list[list[list[str]]]:
+    """Samples outputs as long as the branches the model was trained on allow."""
+    shortest = min(len(model.tokenizer.encode_template(prompt)) for prompt in prompts)
+    sampling = generate.sampling_of(
+        model,
+        n_samples=config.n_samples,
+        max_new_tokens=branch_tokens - shortest,
+        temperature=config.temperature,
+        top_k=config.top_k,
+        top_p=config.top_p,
+    )
+    return generate.ask(model, logs, prompts, sampling, config.users_per_batch, config.seed, label)
+
+
+def to_json(user: UserMub, persona: Persona, summary_tokens: int) -> dict[str, Any]:
+    """One line of the output: user_id, as_of, tags, summary, mub as lines, and how much shorter each form is.
+
+    `compression.raw_to_mub` is the share of the raw log's tokens that the MUB saves, likewise the other ratios; null
+    where there is nothing to compress.
+    """
+    return {
+        "user_id": user.user_id,
+        "as_of": user.as_of.isoformat(),
+        "tags": {name: verdict.to_json() for name, verdict in persona.tags.items()},
+        "summary": persona.summary,
+        "summary_source": persona.summary_source,
+        "mub": user.mub.split("\n") if user.mub else [],
+        "compression": {
+            "raw_tokens": user.raw_tokens,
+            "mub_tokens": user.mub_tokens,
+            "summary_tokens": summary_tokens,
+            "raw_to_mub": _saved(user.raw_tokens, user.mub_tokens),
+            "mub_to_summary": _saved(user.mub_tokens, summary_tokens),
+            "raw_to_summary": _saved(user.raw_tokens, summary_tokens),
+        },
+    }
+
+
+def write_jsonl(path: str | os.PathLike[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes one JSON line a row; the file appears when all are written, so a killed run leaves none.
+
+    Raises:
+      InputError: the file cannot be written there.
+    """
+    path = pathlib.Path(path)
+    temporary = path.with_name(path.name + ".partial")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            for row in rows:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def closing_table(schema: TagSchema, personas: Sequence[Mapping[str, Any]], seconds: float) -> str:
+    """What was found: users, how many tags are NA and why, compression, users a second."""
+    n_users = len(personas)
+    lines = [f"{'tag':20s} {'NA':>6s}  most frequent value"]
+    for name in schema.names:
+        found = [persona["tags"][name]["value"] for persona in personas]
+        known = sorted(value for value in found if value != NA)
+        top = max(dict.fromkeys(known), key=known.count, default="-")
+        share = f" ({known.count(top) / n_users:.0%})" if known else ""
+        lines.append(f"{name:20s} {1 - len(known) / n_users:6.1%}  {top}{share}")
+    saved = [persona["compression"]["raw_to_mub"] for persona in personas]
+    saved_all = [persona["compression"]["raw_to_summary"] for persona in personas]
+    composed = sum(persona["summary_source"] == "composed" for persona in personas)
+    lines += [
+        f"median tokens saved: raw log to MUB {_median(saved)}, raw log to summary {_median(saved_all)}",
+        f"{n_users} users in {seconds:.1f} s ({n_users / seconds:.1f} users/s); {composed} summaries composed from tags",
+    ]
+    return "\n".join(lines)
+
+
+def _saved(before: int, after: int) -> float | None:
+    return round(1.0 - after / before, 4) if before else None
+
+
+def _median(shares: Iterable[float | None]) -> str:
+    known = [share for share in shares if share is not None]
+    return f"{np.median(known):.1%}" if known else "-"

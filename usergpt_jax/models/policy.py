@@ -1,0 +1,26 @@
+"""The policy's log-probs of given branches: shared by fine-tuning, reference, old and new policy."""
+
+from jaxtyping import Array, Bool, Float, Int
+
+from usergpt_jax.models import qwen3
+from usergpt_jax.models.logprob import token_logprobs
+from usergpt_jax.models.qwen3 import Params, Qwen3Config
+from usergpt_jax.models.tree_attention import forward_tree
+
+
+def branch_logprobs(
+    params: Params,
+    config: Qwen3Config,
+    trunk: Int[Array, "B P"],
+    trunk_mask: Bool[Array, "B P"],
+    branches: Int[Array, "B G R"],
+    branch_mask: Bool[Array, "B G R"],
+    chunk_tokens: int,
+) -> tuple[Float[Array, "B G R-1"], Float[Array, "B G R-1"]]:
+    """Log-prob and entropy of each branch token after the first, given trunk and branch before it."""
+    hidden = forward_tree(params, config, trunk, trunk_mask, branches, branch_mask)[:, :, :-1]
+    figures = token_logprobs(
+        hidden.reshape(-1, hidden.shape[-1]), qwen3.head(params), branches[:, :, 1:].reshape(-1), chunk_tokens
+    )
+    shape = hidden.shape[:-1]
+    return figures.logprob.reshape(shape), figures.entropy.reshape(shape)

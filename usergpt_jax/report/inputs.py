@@ -1,0 +1,140 @@
+"""Reads what a run has made so far; a stage that is not complete is simply absent."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from usergpt_jax.core import run_dir
+from usergpt_jax.core.errors import InputError
+from usergpt_jax.core.metrics import read_metrics
+from usergpt_jax.core.run_dir import Manifest
+from usergpt_jax.schema import ACTIONS, SOURCES, Result, TagSchema
+from usergpt_jax.report.examples import Example, choose
+
+EVENTS, MUB, CURRICULUM, SFT, RL, BENCH = (
+    "1_events", "2_mub", "3_curriculum", "4_sft", "5_rl", "6_bench",
+)  # fmt: skip
+# folder -> what the stage is called, in the order of the data flow.
+STAGES = {
+    EVENTS: "simulate",
+    MUB: "semantize",
+    CURRICULUM: "curriculum",
+    SFT: "SFT",
+    RL: "DF-GRPO",
+    BENCH: "bench",
+}
+_SIZES = ("raw_chars", "mub_chars", "raw_tokens", "mub_tokens")
+
+
+@dataclasses.dataclass(frozen=True)
+class EventCounts:
+    """The event log in figures.
+
+    Attributes:
+      by_source: source -> action -> events, only those that occur.
+      weekly: columns week, source, events; weeks start on Monday.
+      n_users: users with an event.
+      n_events: all events.
+    """
+
+    by_source: Mapping[str, Mapping[str, int]]
+    weekly: pl.DataFrame
+    n_users: int
+    n_events: int
+
+
+@dataclasses.dataclass(frozen=True)
+class RunData:
+    """All that the report shows.
+
+    Attributes:
+      name: of the run directory.
+      manifests: by folder, of complete stages.
+      events: of `1_events`.
+      sizes: characters and tokens of each user's raw log and MUB.
+      sft: metric lines by SFT stage.
+      rl: metric lines of DF-GRPO.
+      results: of the benchmark.
+      examples: two of its users.
+    """
+
+    name: str
+    manifests: Mapping[str, Manifest]
+    events: EventCounts | None
+    sizes: pl.DataFrame | None
+    sft: Mapping[str, Sequence[Mapping[str, float]]]
+    rl: Sequence[Mapping[str, float]]
+    results: Sequence[Result]
+    examples: Sequence[Example]
+
+
+def read_run(path: pathlib.Path, schema: TagSchema) -> RunData:
+    """Reads a run directory.
+
+    Raises:
+      InputError: there is no such directory, or a complete stage's file cannot be read.
+    """
+    if not path.is_dir():
+        raise InputError(f"{path} is not a run directory: run the stages first, or correct config.run_dir")
+    manifests = {name: run_dir.read_manifest(path, name) for name in STAGES if (path / name / run_dir.MANIFEST).exists()}
+    return RunData(
+        name=path.resolve().name,
+        manifests=manifests,
+        events=_count_events(path / EVENTS) if EVENTS in manifests else None,
+        sizes=_sizes(path / MUB) if MUB in manifests else None,
+        sft={file.parent.name: read_metrics(file) for file in sorted((path / SFT).glob("*/metrics.jsonl"))}
+        if SFT in manifests
+        else {},
+        rl=read_metrics(path / RL / "metrics.jsonl") if RL in manifests else [],
+        results=read_results(path / BENCH / "results.jsonl") if BENCH in manifests else [],
+        examples=choose(path, schema) if {EVENTS, MUB, BENCH} <= manifests.keys() else [],
+    )
+
+
+def read_results(path: pathlib.Path) -> list[Result]:
+    """The benchmark's results.
+
+    Raises:
+      InputError: naming file and line of one that is no result.
+    """
+    results = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            results.append(Result(**json.loads(line)))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{path}:{number}: not a result: {error}") from None
+    return results
+
+
+def _count_events(folder: pathlib.Path) -> EventCounts:
+    log = pl.scan_parquet(_parts(folder))
+    weekly, by_kind, users = pl.collect_all(
+        [
+            log.group_by(pl.col("time").dt.truncate("1w").dt.date().alias("week"), pl.col("source").cast(pl.String))
+            .agg(pl.len().alias("events"))
+            .sort("week", "source"),
+            log.group_by(pl.col("source", "action").cast(pl.String)).agg(pl.len().alias("events")),
+            log.select(pl.col("user_id").n_unique()),
+        ]
+    )
+    counted = {(source, action): count for source, action, count in by_kind.iter_rows()}
+    by_source = {
+        source: {action: counted[source, action] for action in ACTIONS if (source, action) in counted}
+        for source in SOURCES
+        if any(key[0] == source for key in counted)
+    }
+    return EventCounts(by_source, weekly, users.item(), sum(counted.values()))
+
+
+def _sizes(folder: pathlib.Path) -> pl.DataFrame:
+    return pl.scan_parquet(_parts(folder)).select(_SIZES).collect()
+
+
+def _parts(folder: pathlib.Path) -> list[pathlib.Path]:
+    parts = sorted(folder.glob("part-*.parquet"))
+    if not parts:
+        raise InputError(f"{folder} holds no part-*.parquet")
+    return parts

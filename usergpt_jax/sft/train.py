@@ -1,0 +1,122 @@
+"""Supervised fine-tuning of one curriculum stage."""
+
+import dataclasses
+import functools
+import pathlib
+from typing import Any
+
+import grain
+import jax
+import optax
+from jax.sharding import Mesh
+from tqdm import tqdm
+
+from usergpt_jax.core import mesh as mesh_lib
+from usergpt_jax.core.metrics import MetricWriter
+from usergpt_jax.core.optimizer import OptimizerConfig, make_optimizer
+from usergpt_jax.core.resume import Preempted, StateStore, catch_sigterm
+from usergpt_jax.corpus.trees import TreeBatch
+from usergpt_jax.models.qwen3 import Params, Qwen3Config
+from usergpt_jax.sft.loss import LossParts, sft_loss
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """How one stage is trained.
+
+    Attributes:
+      n_steps: optimizer steps.
+      save_every_steps: steps between saved states.
+      log_every_steps: steps between logged metrics.
+      chunk_tokens: tokens whose logits exist at once.
+      optimizer: learning rate and the like.
+    """
+
+    n_steps: int
+    save_every_steps: int
+    log_every_steps: int
+    chunk_tokens: int
+    optimizer: OptimizerConfig
+
+
+@functools.partial(jax.jit, static_argnames=("config", "optimizer", "chunk_tokens"), donate_argnames=("params", "state"))
+def train_step(
+    params: Params,
+    state: optax.OptState,
+    batch: TreeBatch,
+    *,
+    config: Qwen3Config,
+    optimizer: optax.GradientTransformation,
+    chunk_tokens: int,
+) -> tuple[Params, optax.OptState, LossParts, jax.Array]:
+    """One optimizer step; returns new parameters and state, the loss's parts and the gradient norm."""
+    loss = functools.partial(sft_loss, config=config, chunk_tokens=chunk_tokens, **batch._asdict())
+    (_, parts), grads = jax.value_and_grad(loss, has_aux=True)(params)
+    updates, state = optimizer.update(grads, state, params)
+    return optax.apply_updates(params, updates), state, parts, optax.global_norm(grads)
+
+
+def train(
+    folder: pathlib.Path,
+    params: Params,
+    batches: grain.DatasetIterator[TreeBatch],
+    *,
+    model: Qwen3Config,
+    train_config: TrainConfig,
+    mesh: Mesh,
+    name: str,
+) -> Params:
+    """Trains for `n_steps`, going on from the state that a killed run left in `folder`.
+
+    Args:
+      folder: for the state and the metrics.
+      params: where the stage starts; given up to the training.
+      batches: endless; its state is saved beside the parameters.
+      model: of the parameters.
+      train_config: steps, rates.
+      mesh: the devices.
+      name: of the stage, for the progress bar.
+
+    Raises:
+      Preempted: SIGTERM came; the state is saved.
+      FloatingPointError: the loss is NaN or infinite; the message names the step.
+    """
+    optimizer = make_optimizer(train_config.optimizer, train_config.n_steps)
+    state = jax.jit(optimizer.init)(params)
+    store = StateStore(folder / "state", train_config.save_every_steps)
+    start = 0
+    if (restored := store.restore({"params": params, "state": state})) is not None:
+        start, arrays, position = restored
+        params, state = arrays["params"], arrays["state"]
+        batches.set_state(position)
+    step_fn = functools.partial(
+        train_step, config=model, optimizer=optimizer, chunk_tokens=train_config.chunk_tokens
+    )
+    pending: tuple[int, Any] | None = None  # metrics are read one step late, so that the device never waits for them
+    progress = tqdm(total=train_config.n_steps, initial=start, desc=name, unit="step")
+    with MetricWriter(folder, start) as writer, catch_sigterm() as preemption, progress, jax.set_mesh(mesh):
+        for step in range(start + 1, train_config.n_steps + 1):
+            batch = mesh_lib.shard_batch(mesh, next(batches))
+            params, state, parts, grad_norm = step_fn(params, state, batch)
+            pending = _log(writer, progress, pending, train_config.log_every_steps)
+            pending = (step, {**parts._asdict(), "grad_norm": grad_norm})
+            progress.update()
+            last = preemption.requested and step < train_config.n_steps
+            store.save(step, {"params": params, "state": state}, batches.get_state(), force=last)
+            if last:
+                store.close()
+                raise Preempted(step)
+        _log(writer, progress, pending, 1)
+    store.close()
+    return params
+
+
+def _log(writer: MetricWriter, progress: Any, pending: tuple[int, Any] | None, every_steps: int) -> None:
+    """Writes the metrics of an earlier step."""
+    if pending is None:
+        return
+    step, scalars = pending
+    if step % every_steps == 0 or step == 1:
+        values = {key: float(value) for key, value in scalars.items()}
+        writer.write(step, values)
+        progress.set_postfix(loss=f"{values['loss']:.3f}")
