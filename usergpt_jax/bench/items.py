@@ -1,7 +1,7 @@
 """HPR-Bench items: held-out users with their MUB and the gold value of every tag.
 
-Paper: §4 (HPR-Bench). Differs from the paper: gold comes from the simulator's truth, judged on the emitted log (NA where it
-holds too little evidence), not from experts; users are those of the split "bench", which no training has seen.
+Paper: §4 (HPR-Bench). Differs from the paper: gold comes from the simulator's truth, judged on the emitted log (NA
+where it holds too little evidence), not from experts; users are those of the split "bench", which no training has seen.
 """
 
 import dataclasses

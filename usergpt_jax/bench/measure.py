@@ -36,10 +36,8 @@ def known_mask(schema: TagSchema, items: Sequence[Item]) -> np.ndarray:
     return np.array([[float(item.gold[name] != NA) for name in schema.names] for item in items])
 
 
-def measure_tags(
-    schema: TagSchema, scores: TagScores, known: np.ndarray, pass_k: Sequence[int]
-) -> dict[Key, Measured]:
-    """Avg@n over all items and over those whose gold is not NA, Pass@k, and the share of malformed outputs.
+def measure_tags(schema: TagSchema, scores: TagScores, known: np.ndarray, pass_k: Sequence[int]) -> dict[Key, Measured]:
+    """Avg@n over all items, over those with and without a gold of NA, Pass@k, and the share of malformed outputs.
 
     Args:
       schema: of the tags.
@@ -55,6 +53,7 @@ def measure_tags(
     by_metric = {
         f"avg@{n_samples}": (average, everything),
         f"avg@{n_samples}_known": (average * known, known),
+        f"avg@{n_samples}_na": (average * (1 - known), 1 - known),
         "format_failure": (scores.malformed.mean(-1), everything),
         **{f"pass@{k}": (metrics.pass_at_k(n_samples, n_passed, k), everything) for k in pass_k},
     }
@@ -66,8 +65,8 @@ def measure_summaries(
 ) -> dict[Key, Measured]:
     """Acc_Ex, COV_Ex and attribute accuracy by scope; BLEU, judge axes, sizes and compression over all.
 
-    Compression is the share of the raw log's, or the MUB's, tokens that the portraits save, over all users and well-formed
-    samples together.
+    Compression is the share of the raw log's, or the MUB's, tokens that the portraits save, over all users and
+    well-formed samples together.
     """
     everything = np.ones(known.shape)
     by_scope = {
@@ -110,7 +109,10 @@ def results(measured: Mapping[str, Mapping[Key, Measured]], draws: np.ndarray) -
 
 
 def differences(
-    measured: Mapping[str, Mapping[Key, Measured]], pairs: Sequence[tuple[str, str]], keys: Sequence[Key], draws: np.ndarray
+    measured: Mapping[str, Mapping[Key, Measured]],
+    pairs: Sequence[tuple[str, str]],
+    keys: Sequence[Key],
+    draws: np.ndarray,
 ) -> list[Result]:
     """Paired differences, model "a - b", for each pair and key that both models have."""
     found = []
@@ -125,9 +127,14 @@ def differences(
 
 
 def gap_closed(
-    measured: Mapping[str, Mapping[Key, Measured]], models: Sequence[str], low: str, high: str, key: Key, draws: np.ndarray
+    measured: Mapping[str, Mapping[Key, Measured]],
+    models: Sequence[str],
+    low: str,
+    high: str,
+    key: Key,
+    draws: np.ndarray,
 ) -> Iterator[Result]:
-    """How far each model is on the way from `low` (0) to `high` (1); nothing unless `high` is above `low` in all draws."""
+    """How far each model is on the way from `low` (0) to `high` (1), if `high` is above `low` in all draws."""
     floor, ceiling = measured[low][key], measured[high][key]
     gap = metrics.ratio_draws(*ceiling, draws) - metrics.ratio_draws(*floor, draws)
     if gap.min() <= 0:

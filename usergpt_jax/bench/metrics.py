@@ -1,7 +1,7 @@
 """Metrics over users as ratios of sums, with bootstrap intervals paired across models.
 
-Every metric is a pair of numbers a user, (credit, weight), and its value is `sum(credit) / sum(weight)`. A bootstrap draw
-resamples users, the same ones for all models, so differences between models keep their pairing.
+Every metric is a pair of numbers a user, (credit, weight), and its value is `sum(credit) / sum(weight)`. A bootstrap
+draw resamples users, the same ones for all models, so differences between models keep their pairing.
 
 Paper: §4 (Avg@10, Pass@k). Differs from the paper: it gives no intervals.
 """
@@ -76,7 +76,7 @@ def interval(value: float, drawn: np.ndarray, n_users: int) -> Estimate:
 
 
 def bleu(predicted: str, gold: str, max_n: int) -> float:
-    """Sentence BLEU up to `max_n`-grams of lower-cased words, add-one smoothed above single words, with brevity penalty.
+    """Sentence BLEU of lower-cased words up to `max_n`-grams, add-one smoothed above single words.
 
     For example "a b c" against "a b d" with max_n = 2: p1 = 2/3, p2 = (1 + 1)/(2 + 1) = 2/3, so BLEU-2 = 2/3.
     """

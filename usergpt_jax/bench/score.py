@@ -2,8 +2,8 @@
 
 Summary measures, each a mean over a user's samples:
 
-- Acc_Ex: mean credit over all tags of the attributes that `summary.extract` reads out of the portrait, a tag that it does
-  not word counting as NA;
+- Acc_Ex: mean credit over all tags of the attributes that `summary.extract` reads out of the portrait, a tag that it
+  does not word counting as NA;
 - COV_Ex: of the tags whose gold is not NA, the share that the portrait words in exactly one way;
 - acc_attributes: mean credit over all tags of the JSON attributes;
 - BLEU-2, BLEU-4: against the portrait composed of the gold values;
@@ -122,6 +122,4 @@ def score_summaries(
 
 
 def _credits(schema: TagSchema, predicted: dict[str, str], item: Item) -> list[float]:
-    return [
-        tag_prediction.score(tag, predicted.get(tag.name, NA), item.gold[tag.name]) for tag in schema.tags
-    ]
+    return [tag_prediction.score(tag, predicted.get(tag.name, NA), item.gold[tag.name]) for tag in schema.tags]

@@ -17,6 +17,31 @@ class ConfigError(InputError):
     """A config has an unknown, missing or wrongly typed key."""
 
 
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """The keys at the top of every config.
+
+    Attributes:
+      run_dir: the run directory.
+      seed: everything random derives from it.
+      tag_schema: name of the tags.
+    """
+
+    run_dir: str
+    seed: int
+    tag_schema: str
+
+
+def run_config(config: ConfigDict) -> RunConfig:
+    """The top-level keys of a config.
+
+    Raises:
+      ConfigError: one is missing or of another type.
+    """
+    names = [field.name for field in dataclasses.fields(RunConfig)]
+    return to_dataclass(RunConfig, ConfigDict({name: config[name] for name in names if name in config}), "")
+
+
 def to_dataclass(cls: type[T], config: ConfigDict, section: str) -> T:
     """Turns one section of a config into the frozen dataclass a module reads.
 

@@ -162,6 +162,7 @@ def load_tokenizer(folder: str | os.PathLike[str]) -> Tokenizer:
 
 def train_sentencepiece(
     texts: Iterable[str],
+    templates: Iterable[str],
     folder: str | os.PathLike[str],
     *,
     vocab_size: int,
@@ -172,13 +173,17 @@ def train_sentencepiece(
 
     Args:
       texts: training sample; MUB lines are cut at their punctuation, other texts taken whole.
+      templates: fixed texts of prompts and outputs, taken whole; each counts as often as if every tenth text held it.
       folder: where to save it.
       vocab_size: ids wanted; fewer when the sample is too small for that many pieces.
       max_piece_chars: longest piece.
       seed: of the trainer's sampling.
     """
     sentencepiece.set_random_generator_seed(seed)
-    fragments = collections.Counter(_fragments(texts))
+    sample = list(texts)
+    fragments = collections.Counter(_fragments(sample))
+    for template in templates:
+        fragments[template] += max(1, len(sample) // 10)
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     seeds = folder / "seeds.tsv"
@@ -224,11 +229,14 @@ def _fragments(texts: Iterable[str]) -> Iterator[str]:
                 yield line
 
 
-_HEADER = re.compile(r"(\[Source: [^\]]*\] \[TIME:)( \d{4})(-\d\d)?(-\d\d)?(\] \[TYPE: [^\]]*\] \[COUNT:)( \d+)(\] \|)")
+_HEADER = re.compile(
+    r"(?P<source>\[Source: [^\]]*\] \[TIME:)(?P<year> \d{4})(?P<month>-\d\d)?(?P<day>-\d\d)?"
+    r"(?P<type>\] \[TYPE: [^\]]*\] \[COUNT:)(?P<count> \d+\] \|)"
+)
 
 
 def _mub_fragments(line: str) -> Iterator[str]:
-    """Cuts a line: "[Source: S] [TIME:", " 2025", "-06", "] [TYPE: A] [COUNT:", " 5", "] |", " item", ", item".
+    """Cuts a line: its header without the count, " 5] |", " item", ", item", ...; and the header once more in parts.
 
     A space leads its fragment, because sentencepiece allows none at a piece's end. A separator belongs to the item
     after it, which halves the tokens of a line.
@@ -237,8 +245,10 @@ def _mub_fragments(line: str) -> Iterator[str]:
     if match is None:
         yield line
         return
-    yield from (match.group(1), f" {match.group(1)}")  # alone, and after a line number
-    yield from (part for part in match.groups()[1:] if part)
+    parts = match.groupdict()
+    yield f" {line[: match.end('type')]}"  # after a line number; frequent ones become one token
+    yield f" {parts['source']}"
+    yield from (part for name, part in parts.items() if part and name != "source")
     first, *others = line[match.end() :].split(", ")
     yield first
     yield from (f", {item}" for item in others)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from usergpt_jax import schema
 from usergpt_jax.core import run_dir
-from usergpt_jax.core.config import to_dataclass
+from usergpt_jax.core.config import run_config, to_dataclass
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.corpus import records
 from usergpt_jax.corpus.split import SplitConfig, split_of
@@ -52,13 +52,14 @@ class CurriculumConfig:
 
 def run(config: ConfigDict, on_change: str) -> None:
     """Writes `3_curriculum/`: a TFDS dataset with the splits stage1, stage2, stage3, rl."""
+    top = run_config(config)
     cfg = to_dataclass(CurriculumConfig, config.curriculum, "curriculum")
     split = to_dataclass(SplitConfig, config.split, "split")
-    tags = tag_schema(config.tag_schema)
+    tags = tag_schema(top.tag_schema)
     stage = run_dir.open_stage(
-        config.run_dir,
+        top.run_dir,
         FOLDER,
-        config={"curriculum": cfg, "split": split, "tag_schema": config.tag_schema, "seed": config.seed},
+        config={"curriculum": cfg, "split": split, "tag_schema": top.tag_schema, "seed": top.seed},
         inputs=("1_events", "2_mub"),
         on_change=on_change,
     )
@@ -71,7 +72,7 @@ def run(config: ConfigDict, on_change: str) -> None:
     )
     mubs = mubs.filter(pl.col("split") != "bench")  # held out: nothing here may see them
     labels = pseudo_labels(cfg.labels, stage.run / "1_events", mubs, tags)
-    rng = np.random.default_rng((config.seed, 3))
+    rng = np.random.default_rng((top.seed, 3))
     votes = _vote_all(mubs["mub"].to_list(), labels, tags, rng, cfg)
     splits = _make_splits(mubs, labels, votes, tags, rng, cfg)
     records.write_trees(stage.path, splits)

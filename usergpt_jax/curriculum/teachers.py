@@ -6,7 +6,7 @@ labelled users, never from the user they answer for.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.sparse
@@ -95,7 +95,7 @@ class Features:
         indptr = np.cumsum([0, *map(len, rows)])
         indices = np.array([i for row in rows for i in row], np.int32)
         data = np.ones(len(indices), np.float64)
-        self.matrix = scipy.sparse.csr_matrix((data, indices, indptr), shape=(len(rows), len(kept)))
+        self.matrix: Any = scipy.sparse.csr_matrix((data, indices, indptr), shape=(len(rows), len(kept)))
 
     def cite(self, user: int, weights: np.ndarray) -> list[Citation]:
         """The items of a user that weigh most for a value, each on the first line where it stands."""
@@ -183,7 +183,7 @@ class LearnerAnswers:
 
 
 def _fit_one(
-    model: str, x: scipy.sparse.csr_matrix, targets: np.ndarray, x_test: scipy.sparse.csr_matrix
+    model: str, x: Any, targets: np.ndarray, x_test: Any
 ) -> tuple[np.ndarray, np.ndarray]:
     """Chances [U V] of exclusive values for the test users, and weights [V I] of the items."""
     y = targets.argmax(1)
@@ -192,7 +192,7 @@ def _fit_one(
     if len(present) < 2:
         chances[:, present] = 1.0
         return chances, weights
-    fitted = (BernoulliNB(alpha=1.0) if model == "bayes" else LogisticRegression(C=0.3, max_iter=100)).fit(x, y)
+    fitted: Any = (BernoulliNB(alpha=1.0) if model == "bayes" else LogisticRegression(C=0.3, max_iter=100)).fit(x, y)
     chances[:, present] = fitted.predict_proba(x_test)
     if model == "bayes":
         weights[present] = fitted.feature_log_prob_ - fitted.feature_log_prob_.mean(0)
@@ -204,7 +204,7 @@ def _fit_one(
 
 
 def _fit_lists(
-    model: str, x: scipy.sparse.csr_matrix, targets: np.ndarray, x_test: scipy.sparse.csr_matrix
+    model: str, x: Any, targets: np.ndarray, x_test: Any
 ) -> tuple[np.ndarray, np.ndarray]:
     """The same for values that may hold together: one yes-or-no fit a value."""
     chances, weights = np.zeros((x_test.shape[0], targets.shape[1])), np.zeros((targets.shape[1], x.shape[1]))

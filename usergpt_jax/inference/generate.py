@@ -139,13 +139,30 @@ def ask(
 
 
 def sampling_of(
-    model: LoadedModel, *, n_samples: int, max_new_tokens: int, temperature: float, top_k: int, top_p: float
+    model: LoadedModel,
+    prompts: Sequence[str],
+    branch_tokens: int,
+    *,
+    n_samples: int,
+    temperature: float,
+    top_k: int,
+    top_p: float,
 ) -> SamplingConfig:
-    """Sampling that ends where the model's outputs end.
+    """Sampling that ends where the model's outputs end, at most as long as the branches it was trained on.
+
+    Args:
+      model: from `load_model`.
+      prompts: the questions.
+      branch_tokens: longest question and output together.
+      n_samples: outputs a question, at least 1.
+      temperature: of sampling; 0 is greedy.
+      top_k: tokens kept; 0 keeps all.
+      top_p: probability mass kept, in (0, 1].
 
     Raises:
       InputError: a value is out of range.
     """
+    max_new_tokens = branch_tokens - min(len(model.tokenizer.encode_template(prompt)) for prompt in prompts)
     sampling = SamplingConfig(n_samples, max_new_tokens, temperature, top_k, top_p, model.tokenizer.end_id)
     sampling.check()
     return sampling
@@ -177,7 +194,10 @@ def _ask_batch(
     )
     tokens, lengths = np.asarray(samples.tokens), np.asarray(samples.lengths)
     return [
-        [[tokenizer.decode(row[:length]) for row, length in zip(*question, strict=True)] for question in zip(*user, strict=True)]
+        [
+            [tokenizer.decode(row[:length]) for row, length in zip(*question, strict=True)]
+            for question in zip(*user, strict=True)
+        ]
         for user in zip(tokens.tolist(), lengths.tolist(), strict=True)
     ]
 

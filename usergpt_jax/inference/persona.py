@@ -1,10 +1,10 @@
 """From a model's samples about one user to one persona: vote, check the evidence, repair contradictions, write it up.
 
-A value is reported only when enough samples agree on it and at least one of them cites a MUB line that really holds what
-is cited; otherwise the tag is NA and says why. A made-up value must not survive, even where it is plausible.
+A value is reported only when enough samples agree on it and at least one of them cites a MUB line that really holds
+what is cited; otherwise the tag is NA and says why. A made-up value must not survive, even where it is plausible.
 
-Paper: §3.1 (attributes agree with one another and with the behaviour), §3.2 (over-interpretation). Differs from the paper:
-it reports one sample; ours votes over several and may abstain.
+Paper: §3.1 (attributes agree with one another and with the behaviour), §3.2 (over-interpretation). Differs from the
+paper: it reports one sample; ours votes over several and may abstain.
 """
 
 import collections
@@ -127,9 +127,7 @@ def repair(schema: TagSchema, tags: Mapping[str, Verdict]) -> dict[str, Verdict]
     return tags
 
 
-def write_summary(
-    schema: TagSchema, mub: str, tags: Mapping[str, Verdict], outputs: Sequence[str]
-) -> tuple[str, str]:
+def write_summary(schema: TagSchema, mub: str, tags: Mapping[str, Verdict], outputs: Sequence[str]) -> tuple[str, str]:
     """The model's portrait that agrees best with `tags`, or one composed of them when each contradicts them.
 
     A portrait also has to cite a line that holds what is cited, unless there is nothing to tell.

@@ -5,7 +5,7 @@ import datetime
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,8 +59,8 @@ class UserMub:
     mub_tokens: int
 
 
-def profile(model: LoadedModel, users: Sequence[UserMub], config: ProfileConfig) -> Iterator[dict[str, Any]]:
-    """Yields the persona of each user, in order (see `to_json`).
+def profile(model: LoadedModel, users: Sequence[UserMub], config: ProfileConfig) -> list[dict[str, Any]]:
+    """The persona of each user, in order (see `to_json`).
 
     Args:
       model: from `generate.load_model`.
@@ -72,10 +72,12 @@ def profile(model: LoadedModel, users: Sequence[UserMub], config: ProfileConfig)
     tag_prompts = [tag_prediction.prompt(tag, model.prompt) for tag in schema.tags]
     tag_texts = _ask(model, logs, tag_prompts, model.tag_branch_tokens, config, "tags")
     summary_texts = _ask(model, logs, [summary.prompt()], model.summary_branch_tokens, config, "summaries")
+    personas = []
     for user, by_tag, (summaries,) in zip(users, tag_texts, summary_texts, strict=True):
         outputs = dict(zip(schema.names, by_tag, strict=True))
         persona = consolidate(schema, user.mub, outputs, summaries, config.min_confidence)
-        yield to_json(user, persona, len(model.tokenizer.encode(persona.summary)))
+        personas.append(to_json(user, persona, len(model.tokenizer.encode(persona.summary))))
+    return personas
 
 
 def _ask(
@@ -86,12 +88,11 @@ def _ask(
     config: ProfileConfig,
     label: str,
 ) -> list[list[list[str]]]:
-    """Samples outputs as long as the branches the model was trained on allow."""
-    shortest = min(len(model.tokenizer.encode_template(prompt)) for prompt in prompts)
     sampling = generate.sampling_of(
         model,
+        prompts,
+        branch_tokens,
         n_samples=config.n_samples,
-        max_new_tokens=branch_tokens - shortest,
         temperature=config.temperature,
         top_k=config.top_k,
         top_p=config.top_p,
@@ -121,6 +122,17 @@ def to_json(user: UserMub, persona: Persona, summary_tokens: int) -> dict[str, A
             "raw_to_summary": _saved(user.raw_tokens, summary_tokens),
         },
     }
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Tells before the work, not after it, that an output file cannot be written.
+
+    Raises:
+      InputError: its folder is missing, or it is a folder.
+    """
+    path = pathlib.Path(path)
+    if path.is_dir() or not path.parent.is_dir():
+        raise InputError(f"{path}: cannot be written; expected a file name in a folder that exists")
 
 
 def write_jsonl(path: str | os.PathLike[str], rows: Iterable[Mapping[str, Any]]) -> None:
@@ -155,7 +167,8 @@ def closing_table(schema: TagSchema, personas: Sequence[Mapping[str, Any]], seco
     composed = sum(persona["summary_source"] == "composed" for persona in personas)
     lines += [
         f"median tokens saved: raw log to MUB {_median(saved)}, raw log to summary {_median(saved_all)}",
-        f"{n_users} users in {seconds:.1f} s ({n_users / seconds:.1f} users/s); {composed} summaries composed from tags",
+        f"summaries: {n_users - composed} of the model, {composed} composed from the tags",
+        f"{n_users} users in {seconds:.1f} s ({n_users / seconds:.1f} users/s)",
     ]
     return "\n".join(lines)
 

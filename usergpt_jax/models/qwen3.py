@@ -7,7 +7,7 @@ passes in `tree_attention.py` and `sampler.py` merge it with the static module g
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -67,16 +67,12 @@ class Qwen3Config:
             if getattr(self, key) <= 0:
                 raise InputError(f"config.model.{key}: expected above 0, got {getattr(self, key)}")
         if self.n_heads % self.n_kv_heads:
-            raise InputError(
-                f"config.model.n_kv_heads: {self.n_kv_heads} does not divide n_heads = {self.n_heads}"
-            )
+            raise InputError(f"config.model.n_kv_heads: {self.n_kv_heads} does not divide n_heads = {self.n_heads}")
         if self.head_dim % 2:
             raise InputError(f"config.model.head_dim: rotary positions need an even number, got {self.head_dim}")
         for key, table in (("param_dtype", DTYPES), ("compute_dtype", DTYPES), ("remat", REMAT)):
             if getattr(self, key) not in table:
-                raise InputError(
-                    f"config.model.{key}: expected one of {', '.join(table)}, got {getattr(self, key)!r}"
-                )
+                raise InputError(f"config.model.{key}: expected one of {', '.join(table)}, got {getattr(self, key)!r}")
 
     @property
     def dtype(self) -> Any:
@@ -91,12 +87,31 @@ def rms_norm(x: Float[Array, "... D"], scale: Float[Array, " D"], eps: float) ->
     return (wide * scale.astype(jnp.float32)).astype(x.dtype)
 
 
-def rope(x: Float[Array, "*B T N H"], positions: Int[Array, "*B T"], theta: float) -> Float[Array, "*B T N H"]:
-    """Rotates dimension pairs (i, i + H/2) by `position * theta^(-2i/H)`."""
+class Rotation(NamedTuple):
+    """Cosine and sine of every token's rotary angles; made once a forward pass and used by every layer."""
+
+    cos: Float[Array, "*B T half"]
+    sin: Float[Array, "*B T half"]
+
+
+def rotation(config: Qwen3Config, positions: Int[Array, "*B T"], length: int) -> Rotation:
+    """Angles `position * theta^(-2i/H)` for i < H/2.
+
+    Args:
+      config: of the decoder.
+      positions: of the tokens, from 0.
+      length: bound of the positions; one row of angles is computed for each and then looked up.
+    """
+    half = config.head_dim // 2
+    frequency = config.rope_theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
+    angle = jnp.arange(length, dtype=jnp.float32)[:, None] * frequency
+    return Rotation(jnp.cos(angle)[positions], jnp.sin(angle)[positions])
+
+
+def rope(x: Float[Array, "*B T N H"], rotation: Rotation) -> Float[Array, "*B T N H"]:
+    """Rotates the dimension pairs (i, i + H/2)."""
     half = x.shape[-1] // 2
-    frequency = theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
-    angle = positions[..., None, None].astype(jnp.float32) * frequency
-    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    cos, sin = rotation.cos[..., None, :], rotation.sin[..., None, :]
     low, high = x[..., :half].astype(jnp.float32), x[..., half:].astype(jnp.float32)
     return jnp.concatenate([low * cos - high * sin, high * cos + low * sin], axis=-1).astype(x.dtype)
 
@@ -138,19 +153,19 @@ class Block(nnx.Module):
         """The input of the query, key and value projections."""
         return rms_norm(x, self.attn_norm[...], self.config.norm_eps)
 
-    def queries(self, normed: Float[Array, "*B T D"], positions: Int[Array, "*B T"]) -> Float[Array, "*B T N H"]:
+    def queries(self, normed: Float[Array, "*B T D"], rotation: Rotation) -> Float[Array, "*B T N H"]:
         """Rotated queries, scaled by `1/sqrt(H)`."""
         q = jnp.einsum("...TD,DNH->...TNH", normed, self.q[...].astype(normed.dtype))
         q = rms_norm(q, self.q_norm[...], self.config.norm_eps)
-        return rope(q, positions, self.config.rope_theta) * self.config.head_dim**-0.5
+        return rope(q, rotation) * self.config.head_dim**-0.5
 
     def keys_values(
-        self, normed: Float[Array, "*B T D"], positions: Int[Array, "*B T"]
+        self, normed: Float[Array, "*B T D"], rotation: Rotation
     ) -> tuple[Float[Array, "*B T K H"], Float[Array, "*B T K H"]]:
         """Rotated keys, and values."""
         k = jnp.einsum("...TD,DKH->...TKH", normed, self.k[...].astype(normed.dtype))
         v = jnp.einsum("...TD,DKH->...TKH", normed, self.v[...].astype(normed.dtype))
-        return rope(rms_norm(k, self.k_norm[...], self.config.norm_eps), positions, self.config.rope_theta), v
+        return rope(rms_norm(k, self.k_norm[...], self.config.norm_eps), rotation), v
 
     def finish(self, x: Float[Array, "*B T D"], attended: Float[Array, "*B T N H"]) -> Float[Array, "*B T D"]:
         """Adds the attention's output and the feed-forward to the residual stream."""
@@ -213,9 +228,7 @@ def init_sharded(config: Qwen3Config, vocab_size: int, key: PRNGKeyArray | Array
       InputError: the config describes no decoder, or the mesh does not divide one of its dimensions.
     """
     check_vocab(config, vocab_size)
-    make = jax.jit(
-        functools.partial(init, config, vocab_size), out_shardings=param_shardings(config, vocab_size, mesh)
-    )
+    make = jax.jit(functools.partial(init, config, vocab_size), out_shardings=param_shardings(config, vocab_size, mesh))
     return make(key)
 
 
@@ -244,6 +257,15 @@ def param_shardings(config: Qwen3Config, vocab_size: int, mesh: Mesh) -> Params:
       InputError: the mesh does not divide a dimension; the message names parameter and dimension.
     """
     return mesh_lib.tree_shardings(mesh, param_shapes(config, vocab_size), param_axes(config, vocab_size))
+
+
+def sharded_shapes(config: Qwen3Config, vocab_size: int, mesh: Mesh) -> Params:
+    """`param_shapes` with `param_shardings`: what a checkpoint is restored like."""
+    return jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        param_shapes(config, vocab_size),
+        param_shardings(config, vocab_size, mesh),
+    )
 
 
 def embed(params: Params, config: Qwen3Config, tokens: Int[Array, "*B T"]) -> Float[Array, "*B T D"]:

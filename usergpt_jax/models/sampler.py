@@ -109,9 +109,7 @@ def sample(
     def step(state: _State) -> _State:
         token, sampled, policy = _draw(state.logits, row_keys, state.step, sampling)
         samples, done = _record(state, token, sampled, policy, sampling)
-        logits, own = _decode(
-            params, config, token, start, cache, state.cache, trunk_mask, prefix_mask, state.step
-        )
+        logits, own = _decode(params, config, token, start, cache, state.cache, trunk_mask, prefix_mask, state.step)
         return _State(state.step + 1, own, logits, done, samples)
 
     def undecided(state: _State) -> Bool[Array, ""]:
@@ -196,13 +194,15 @@ def _decode(
     step: Int[Array, ""],
 ) -> tuple[Float[Array, "B G C V"], kv_cache.RowCache]:
     """One token a row through all layers: logits of the next token and the extended cache."""
+    longest = trunk_mask.shape[1] + prefix_mask.shape[2] + own.k[0].shape[3]
     positions = jnp.broadcast_to((start + step)[..., None], token.shape)
+    rotation = qwen3.rotation(config, positions, longest)
     x = qwen3.embed(params, config, token)
     for i in range(config.n_layers):
         block = qwen3.block(config, jax.tree.map(lambda weight, i=i: weight[i], params["layers"]))
         normed = block.norm_in(x)
-        q = block.queries(normed, positions)
-        own = kv_cache.write(own, i, step, *block.keys_values(normed, positions))
+        q = block.queries(normed, rotation)
+        own = kv_cache.write(own, i, step, *block.keys_values(normed, rotation))
         attended = kv_cache.attend_new(
             q,
             (cache.trunk_k[i], cache.trunk_v[i]),

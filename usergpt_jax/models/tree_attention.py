@@ -36,15 +36,16 @@ class Tree(NamedTuple):
 
     trunk_mask: Bool[Array, "B P"]
     branch_mask: Bool[Array, "B G R"]
-    positions: Int[Array, "B T"]
+    rotation: qwen3.Rotation  # of T tokens
 
 
-def layout(trunk_mask: Bool[Array, "B P"], branch_mask: Bool[Array, "B G R"]) -> Tree:
-    """Positions of a batch of trees: branches continue after their trunk's true length."""
+def layout(config: Qwen3Config, trunk_mask: Bool[Array, "B P"], branch_mask: Bool[Array, "B G R"]) -> Tree:
+    """Masks and positions of a batch of trees: branches continue after their trunk's true length."""
     (B, P), (_, G, R) = trunk_mask.shape, branch_mask.shape
     trunk = jnp.broadcast_to(jnp.arange(P), (B, P))
     branch = jnp.sum(trunk_mask, axis=1)[:, None, None] + jnp.broadcast_to(jnp.arange(R), (B, G, R))
-    return Tree(trunk_mask, branch_mask, jnp.concatenate([trunk, branch.reshape(B, G * R)], axis=1))
+    positions = jnp.concatenate([trunk, branch.reshape(B, G * R)], axis=1)
+    return Tree(trunk_mask, branch_mask, qwen3.rotation(config, positions, P + R))
 
 
 def forward_tree(
@@ -65,7 +66,7 @@ def forward_tree(
       branches: token ids, right padded.
       branch_mask: which branch tokens are real.
     """
-    hidden, _ = _run(params, config, trunk, branches, layout(trunk_mask, branch_mask), keep_trunk=False)
+    hidden, _ = _run(params, config, trunk, branches, layout(config, trunk_mask, branch_mask), keep_trunk=False)
     return qwen3.final_norm(params, config, hidden).reshape(*branches.shape, -1)
 
 
@@ -78,13 +79,13 @@ def forward_tree_reference(
     branch_mask: Bool[Array, "B G R"],
 ) -> Float[Array, "B G R D"]:
     """`forward_tree` with a dense mask over all tokens: slow and plain, for tests."""
-    tree = layout(trunk_mask, branch_mask)
+    tree = layout(config, trunk_mask, branch_mask)
     mask = attention.tree_mask(trunk_mask, branch_mask)
     x = _embed(params, config, trunk, branches)
     for i in range(config.n_layers):
         block = qwen3.block(config, _layer(params, i))
         normed = block.norm_in(x)
-        q, (k, v) = block.queries(normed, tree.positions), block.keys_values(normed, tree.positions)
+        q, (k, v) = block.queries(normed, tree.rotation), block.keys_values(normed, tree.rotation)
         x = block.finish(x, attention.attend_masked(q, k, v, mask))
     hidden = qwen3.final_norm(params, config, x[:, trunk.shape[1] :])
     return hidden.reshape(*branches.shape, -1)
@@ -96,7 +97,7 @@ def forward_flat(
     """Hidden states of plain causal sequences, right padded, after the final norm."""
     B = tokens.shape[0]
     no_branches = jnp.zeros((B, 0, 1), tokens.dtype)
-    tree = layout(mask, jnp.zeros((B, 0, 1), bool))
+    tree = layout(config, mask, jnp.zeros((B, 0, 1), bool))
     hidden, _ = _run(params, config, tokens, no_branches, tree, keep_trunk=True)
     return qwen3.final_norm(params, config, hidden)
 
@@ -111,7 +112,7 @@ def prefill(
 ) -> tuple[Float[Array, "B G R D"], Cache]:
     """`forward_tree` that also returns the keys and values of every layer, stored once a trunk and once a branch."""
     hidden, cache = _run(
-        params, config, trunk, branches, layout(trunk_mask, branch_mask), keep_trunk=False, keep_cache=True
+        params, config, trunk, branches, layout(config, trunk_mask, branch_mask), keep_trunk=False, keep_cache=True
     )
     assert cache is not None
     return qwen3.final_norm(params, config, hidden).reshape(*branches.shape, -1), cache
@@ -154,8 +155,9 @@ def _apply_layer(
     B, G, R = tree.branch_mask.shape
     block = qwen3.block(config, layer)
     normed = block.norm_in(x)
-    k, v = block.keys_values(normed, tree.positions)
-    q = block.queries(normed[:, drop:], tree.positions[:, drop:])
+    k, v = block.keys_values(normed, tree.rotation)
+    late = jax.tree.map(lambda part: part[:, drop:], tree.rotation)
+    q = block.queries(normed[:, drop:], late)
     trunk_k, trunk_v = k[:, :P], v[:, :P]
     branch_k, branch_v = (part[:, P:].reshape(B, G, R, *part.shape[2:]) for part in (k, v))
     parts = []

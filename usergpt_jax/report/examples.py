@@ -2,19 +2,19 @@
 
 import collections
 import dataclasses
+import gzip
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
 from usergpt_jax.core.errors import InputError
-from usergpt_jax.report import palette
-from usergpt_jax.schema import NA, Tag, TagSchema
+from usergpt_jax.schema import Tag, TagSchema
 from usergpt_jax.tasks import evidence, summary, tag_prediction
 from usergpt_jax.tasks.output import MalformedOutput
 
-OUTPUTS = "outputs.jsonl"
+OUTPUTS = "outputs.jsonl.gz"
 # Who is shown: what the user is called -> share of the users who score lower.
 PLACES = {"The median user": 0.5, "The user at the lower quartile": 0.25}
 MALFORMED = "(malformed)"
@@ -90,13 +90,11 @@ class UserOutputs:
     portraits: Sequence[str]
 
 
-def choose(run: pathlib.Path, schema: TagSchema) -> list[Example]:
-    """The users at `PLACES`, ordered by the credit of the last model of the pipeline; ties go by user id."""
-    by_model = read_outputs(run / "6_bench" / OUTPUTS)
-    if not by_model:
+def choose(run: pathlib.Path, schema: TagSchema, model: str) -> list[Example]:
+    """The users at `PLACES` when all are ranked by the credit of `model`; ties go by user id."""
+    users = read_outputs(run / "6_bench" / OUTPUTS, model)
+    if not users:
         return []
-    model = palette.in_order(set(by_model))[-1]
-    users = by_model[model]
     scores = {user: mean_credit(schema, outputs) for user, outputs in users.items()}
     ranked = sorted(users, key=lambda user: (scores[user], user))
     chosen = {place: ranked[int(share * (len(ranked) - 1))] for place, share in PLACES.items()}
@@ -126,28 +124,24 @@ def choose(run: pathlib.Path, schema: TagSchema) -> list[Example]:
     return examples
 
 
-def read_outputs(path: pathlib.Path) -> dict[str, dict[str, UserOutputs]]:
-    """Samples by model and user.
+def read_outputs(path: pathlib.Path, model: str) -> dict[str, UserOutputs]:
+    """Samples of one model by user.
 
     Raises:
       InputError: naming file and line of one that cannot be read.
     """
-    tags: dict[tuple[str, str], dict[str, tuple[str, Sequence[str]]]] = collections.defaultdict(dict)
-    portraits: dict[tuple[str, str], Sequence[str]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            record = json.loads(line)
-            key = (record["model"], record["user_id"])
-            if record["task"] == summary.NAME:
-                portraits[key] = record["outputs"]
-            else:
-                tags[key][record["tag"]] = (record["gold"], record["outputs"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}:{number}: not an output record: {error!r}") from None
-    by_model: dict[str, dict[str, UserOutputs]] = collections.defaultdict(dict)
-    for (model, user), answers in tags.items():
-        by_model[model][user] = UserOutputs(answers, portraits.get((model, user), ()))
-    return dict(by_model)
+    found = {}
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                record = json.loads(line)
+                if record["model"] != model:
+                    continue
+                tags = {tag: (record["gold"][tag], samples) for tag, samples in record["tags"].items()}
+                found[record["user_id"]] = UserOutputs(tags, record["summary"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise InputError(f"{path}:{number}: not a record of outputs: {error!r}") from None
+    return found
 
 
 def mean_credit(schema: TagSchema, outputs: UserOutputs) -> float:
@@ -188,7 +182,7 @@ def _first_portrait(schema: TagSchema, samples: Sequence[str]) -> str:
     return ""
 
 
-def _rows_of(folder: pathlib.Path, users: collections.abc.Iterable[str]) -> pl.DataFrame:
+def _rows_of(folder: pathlib.Path, users: Iterable[str]) -> pl.DataFrame:
     parts = sorted(folder.glob("part-*.parquet"))
     return pl.scan_parquet(parts).filter(pl.col("user_id").cast(pl.String).is_in(list(users))).collect()
 

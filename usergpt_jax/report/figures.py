@@ -8,19 +8,21 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import matplotlib
+import matplotlib.dates
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, PercentFormatter
 
 from usergpt_jax.report import palette
 from usergpt_jax.report.html import html
 
-_WIDTH_INCHES, _HEIGHT_INCHES = 4.4, 2.55
-_STYLE = {
+_WIDTH_INCHES, _HEIGHT_INCHES = 3.9, 2.4
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "usergpt_jax",
     "text.parse_math": False,
@@ -82,7 +84,9 @@ def curves(lines: Sequence[Curve], *, x_label: str, alt: str, bottom: float | No
             colour = palette.light(curve.colour)
             smooth = len(curve.y) >= _SMOOTHED_FROM
             marker = "o" if len(curve.y) == 1 else None
-            axes.plot(curve.x, curve.y, color=colour, alpha=0.3 if smooth else 1.0, marker=marker, lw=1.0 if smooth else 1.6)
+            axes.plot(
+                curve.x, curve.y, color=colour, alpha=0.3 if smooth else 1.0, marker=marker, lw=1.0 if smooth else 1.6
+            )
             if smooth:
                 axes.plot(curve.x, running_mean(curve.y, len(curve.y) // 15), color=colour)
         axes.set_xlabel(x_label)
@@ -108,7 +112,9 @@ def intervals(estimates: Sequence[Estimate], *, x_label: str, alt: str, x_range:
     def draw(axes: Axes) -> None:
         for row, estimate in enumerate(estimates):
             colour = palette.light(estimate.colour)
-            axes.plot([estimate.low, estimate.high], [row, row], color=colour, lw=2.2, alpha=0.45, solid_capstyle="butt")
+            axes.plot(
+                [estimate.low, estimate.high], [row, row], color=colour, lw=2.2, alpha=0.45, solid_capstyle="butt"
+            )
             axes.plot([estimate.value], [row], color=colour, marker=estimate.marker, ms=5.5)
             axes.annotate(
                 f"{estimate.value:.3f}", (1.0, row), xycoords=("axes fraction", "data"), xytext=(4, 0),
@@ -153,7 +159,9 @@ def share_histogram(shares: np.ndarray, *, x_label: str, y_label: str, alt: str)
 
     def draw(axes: Axes) -> None:
         low = min(float(np.floor(shares.min() * 20) / 20), 0.95)
-        axes.hist(np.clip(shares, low, 1.0), bins=np.linspace(low, 1.0, 31).tolist(), color=palette.light("accent"), alpha=0.8)
+        axes.hist(
+            np.clip(shares, low, 1.0), bins=np.linspace(low, 1.0, 31).tolist(), color=palette.light("accent"), alpha=0.8
+        )
         median = float(np.median(shares))
         axes.axvline(median, color=palette.light("ink"), lw=1.2)
         left = median > (low + 1.0) / 2
@@ -166,7 +174,7 @@ def share_histogram(shares: np.ndarray, *, x_label: str, y_label: str, alt: str)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0 if 1.0 - low >= 0.2 else 1))
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0 if 1.0 - low >= 0.1 else 1))
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
 
     return _panel(draw, alt)
@@ -188,6 +196,7 @@ def size_histograms(sizes: Mapping[str, tuple[str, np.ndarray]], *, x_label: str
             )  # fmt: skip
         axes.set_xscale("log")
         axes.minorticks_off()
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_major_formatter(_COUNT)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
@@ -196,7 +205,9 @@ def size_histograms(sizes: Mapping[str, tuple[str, np.ndarray]], *, x_label: str
     return _panel(draw, alt)
 
 
-def over_time(weeks: Sequence[np.datetime64], series: Mapping[str, tuple[str, np.ndarray]], *, y_label: str, alt: str) -> str:
+def over_time(
+    weeks: Sequence[np.datetime64], series: Mapping[str, tuple[str, np.ndarray]], *, y_label: str, alt: str
+) -> str:
     """Counts a week: name -> (colour, counts)."""
 
     def draw(axes: Axes) -> None:
@@ -204,7 +215,7 @@ def over_time(weeks: Sequence[np.datetime64], series: Mapping[str, tuple[str, np
             axes.plot(np.array(weeks), counts, color=palette.light(colour), lw=1.3)
         axes.set_ylim(bottom=0)
         axes.set_ylabel(y_label)
-        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.yaxis.set_major_formatter(_COUNT)
         locator = matplotlib.dates.AutoDateLocator(minticks=3, maxticks=6)
         axes.xaxis.set_major_locator(locator)

@@ -25,9 +25,10 @@ def join(parts: Iterable[str], between: str = "") -> Html:
     return Html(html(between).join(html(part) for part in parts))
 
 
-def element(tag: str, *content: str, **attributes: str) -> Html:
-    """`<tag attribute="...">content</tag>`; `class_` stands for class and `aria_label` for aria-label."""
-    written = "".join(f' {key.strip("_").replace("_", "-")}="{html(value)}"' for key, value in attributes.items())
+def element(tag: str, *content: str, **attributes: str | None) -> Html:
+    """`<tag attribute="...">content</tag>`: `class_` writes class, `aria_label` aria-label; None is left out."""
+    given = {key.strip("_").replace("_", "-"): value for key, value in attributes.items() if value is not None}
+    written = "".join(f' {key}="{html(value)}"' for key, value in given.items())
     return Html(f"<{tag}{written}>{join(content)}</{tag}>")
 
 
@@ -80,10 +81,12 @@ def table(
     def cell(column: int, content: str) -> Html:
         if isinstance(content, Html) and content.startswith(("<td", "<th")):
             return content
-        kind = {"class_": "num"} if column in numeric else {}
-        return element("th", content, scope="row", **kind) if column == 0 else element("td", content, **kind)
+        kind = "num" if column in numeric else None
+        if column == 0:
+            return element("th", content, scope="row", class_=kind)
+        return element("td", content, class_=kind)
 
-    titles = [element("th", name, scope="col", **({"class_": "num"} if i in numeric else {})) for i, name in enumerate(head)]
+    titles = [element("th", name, scope="col", class_="num" if i in numeric else None) for i, name in enumerate(head)]
     body = [element("tr", *(cell(i, content) for i, content in enumerate(row))) for row in rows]
     inside = (element("caption", caption), element("thead", element("tr", *titles)), element("tbody", join(body, "\n")))
     return element("div", element("table", *inside, class_=style), class_="scroll")
@@ -102,14 +105,12 @@ def panels(figures: Iterable[str]) -> Html:
 
 def legend(entries: Mapping[str, str]) -> Html:
     """What the colours mean: label -> colour name."""
-    return element(
-        "ul",
-        *(
-            element("li", element("span", class_="swatch", style=f"background: var(--{colour})", aria_hidden="true"), label)
-            for label, colour in entries.items()
-        ),
-        class_="legend",
-    )
+
+    def entry(label: str, colour: str) -> Html:
+        swatch = element("span", class_="swatch", style=f"background: var(--{colour})", aria_hidden="true")
+        return element("li", swatch, label)
+
+    return element("ul", *(entry(label, colour) for label, colour in entries.items()), class_="legend")
 
 
 def details(title: str, *content: str) -> Html:

@@ -5,18 +5,19 @@ import json
 import pathlib
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import polars as pl
 
 from usergpt_jax.core import run_dir
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.core.metrics import read_metrics
 from usergpt_jax.core.run_dir import Manifest
-from usergpt_jax.schema import ACTIONS, SOURCES, Result, TagSchema
+from usergpt_jax.report import palette
 from usergpt_jax.report.examples import Example, choose
+from usergpt_jax.schema import ACTIONS, SOURCES, Result, TagSchema
 
-EVENTS, MUB, CURRICULUM, SFT, RL, BENCH = (
-    "1_events", "2_mub", "3_curriculum", "4_sft", "5_rl", "6_bench",
-)  # fmt: skip
+EVENTS, MUB, CURRICULUM = "1_events", "2_mub", "3_curriculum"
+SFT, RL, BENCH = "4_sft", "5_rl", "6_bench"
 # folder -> what the stage is called, in the order of the data flow.
 STAGES = {
     EVENTS: "simulate",
@@ -36,14 +37,19 @@ class EventCounts:
     Attributes:
       by_source: source -> action -> events, only those that occur.
       weekly: columns week, source, events; weeks start on Monday.
-      n_users: users with an event.
+      by_user: events of each user.
       n_events: all events.
     """
 
     by_source: Mapping[str, Mapping[str, int]]
     weekly: pl.DataFrame
-    n_users: int
+    by_user: np.ndarray
     n_events: int
+
+    @property
+    def n_users(self) -> int:
+        """Users with an event."""
+        return len(self.by_user)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +76,13 @@ class RunData:
     results: Sequence[Result]
     examples: Sequence[Example]
 
+    def mean_sizes(self, unit: str) -> tuple[float, float] | None:
+        """Mean size a user of raw log and MUB in "chars" or "tokens"; None before `2_mub` or without users."""
+        if self.sizes is None or self.sizes.is_empty():
+            return None
+        raw, mub = (self.sizes[f"{name}_{unit}"].to_numpy().mean() for name in ("raw", "mub"))
+        return float(raw), float(mub)
+
 
 def read_run(path: pathlib.Path, schema: TagSchema) -> RunData:
     """Reads a run directory.
@@ -79,18 +92,21 @@ def read_run(path: pathlib.Path, schema: TagSchema) -> RunData:
     """
     if not path.is_dir():
         raise InputError(f"{path} is not a run directory: run the stages first, or correct config.run_dir")
-    manifests = {name: run_dir.read_manifest(path, name) for name in STAGES if (path / name / run_dir.MANIFEST).exists()}
+    manifests = {
+        name: run_dir.read_manifest(path, name) for name in STAGES if (path / name / run_dir.MANIFEST).exists()
+    }
+    results = read_results(path / BENCH / "results.jsonl") if BENCH in manifests else []
+    measured = {result.model for result in results}
+    last = next((model for model in reversed(palette.MODELS) if model in measured), "")
     return RunData(
         name=path.resolve().name,
         manifests=manifests,
         events=_count_events(path / EVENTS) if EVENTS in manifests else None,
         sizes=_sizes(path / MUB) if MUB in manifests else None,
-        sft={file.parent.name: read_metrics(file) for file in sorted((path / SFT).glob("*/metrics.jsonl"))}
-        if SFT in manifests
-        else {},
+        sft=_sft_metrics(path / SFT) if SFT in manifests else {},
         rl=read_metrics(path / RL / "metrics.jsonl") if RL in manifests else [],
-        results=read_results(path / BENCH / "results.jsonl") if BENCH in manifests else [],
-        examples=choose(path, schema) if {EVENTS, MUB, BENCH} <= manifests.keys() else [],
+        results=results,
+        examples=choose(path, schema, last) if {EVENTS, MUB, BENCH} <= manifests.keys() else [],
     )
 
 
@@ -109,6 +125,10 @@ def read_results(path: pathlib.Path) -> list[Result]:
     return results
 
 
+def _sft_metrics(folder: pathlib.Path) -> dict[str, list[dict[str, float]]]:
+    return {file.parent.name: read_metrics(file) for file in sorted(folder.glob("*/metrics.jsonl"))}
+
+
 def _count_events(folder: pathlib.Path) -> EventCounts:
     log = pl.scan_parquet(_parts(folder))
     weekly, by_kind, users = pl.collect_all(
@@ -117,7 +137,7 @@ def _count_events(folder: pathlib.Path) -> EventCounts:
             .agg(pl.len().alias("events"))
             .sort("week", "source"),
             log.group_by(pl.col("source", "action").cast(pl.String)).agg(pl.len().alias("events")),
-            log.select(pl.col("user_id").n_unique()),
+            log.group_by("user_id").agg(pl.len().alias("events")).select(pl.col("events").sort()),
         ]
     )
     counted = {(source, action): count for source, action, count in by_kind.iter_rows()}
@@ -126,7 +146,7 @@ def _count_events(folder: pathlib.Path) -> EventCounts:
         for source in SOURCES
         if any(key[0] == source for key in counted)
     }
-    return EventCounts(by_source, weekly, users.item(), sum(counted.values()))
+    return EventCounts(by_source, weekly, users["events"].to_numpy(), sum(counted.values()))
 
 
 def _sizes(folder: pathlib.Path) -> pl.DataFrame:

@@ -14,11 +14,11 @@ def percent(share: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """8.4 s, 2 min 05 s or 1 h 03 min."""
+    """8.4 s, 2 m 05 s or 1 h 03 m."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes = round(seconds) // 60
-    return f"{minutes} min {round(seconds) % 60:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} m {round(seconds) % 60:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} m"
 
 
 def estimate(result: Result) -> str:

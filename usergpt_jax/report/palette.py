@@ -8,7 +8,7 @@ COLOURS = {
     "faint": ("#eceef2", "#272b34"),
     "muted": ("#5d6472", "#9ba3b4"),
     "ink": ("#1b1f29", "#e7eaf1"),
-    "accent": ("#1f5fbf", "#7fb0ff"),
+    "accent": ("#1f5fbf", "#6c9df0"),
     "mark": ("#fff0bd", "#4a3d10"),
     "good": ("#1e7a46", "#63c98f"),
     "bad": ("#b3362b", "#f08a7e"),
@@ -44,7 +44,7 @@ MODELS = {
 
 
 def model_style(name: str, known: list[str]) -> tuple[str, str]:
-    """Colour name and marker of a model; one that is not of this pipeline takes a spare colour by its place in `known`."""
+    """Colour name and marker of a model; a stranger to this pipeline takes a spare colour by its place in `known`."""
     if name in MODELS:
         return MODELS[name][:2]
     strangers = [model for model in known if model not in MODELS]

@@ -19,6 +19,9 @@ def place_in_time(
 
     Args:
       events: with `time`, `action` and `as_of`.
+      recent_days: see above.
+      monthly_months: see above.
+      distant_actions: see above.
 
     Returns:
       the kept events with `period` (one of `PERIODS`) and `time_label`.

@@ -1,23 +1,25 @@
 """The token budget: which items and lines of a user stay when the MUB is too long.
 
-Items are dropped, the least telling first, until the rest fits; a line goes with its last item and is never cut. What is
-kept is the longest prefix of an order by level, then by recency (the newest line first):
+Items are dropped, the least telling first, until the rest fits; a line goes with its last item and is never cut. What
+is kept is the longest prefix of an order by level, then by recency (the newest line first). With r an item's rank in its
+line, from 0, and n the line's COUNT,
 
-    level of an item = its rank in the slice x LEVEL_PER_RANK[period] + (BROWSING_LEVEL in a daily search or click line)
+    level = (r + 1) / log2(1 + n) + BROWSING_LEVEL in a daily search or click line
+                                  + REPEAT_LEVEL x lines in which the user was more often at this place (not for travel)
 
-So every line's most salient item outlives every line's second one, a year's line, which stands for more events, keeps
-twice as many items, and daily browsing goes before purchases and visits, however distant.
+So a line that stands for many events, such as a year of purchases, keeps more items than one of a single event; daily
+browsing goes before purchases and visits, however distant; and the home city is not said again in every line.
 """
 
 import polars as pl
 
 from usergpt_jax.semantize import mub
 from usergpt_jax.semantize.aggregate import PERIODS, SLICE
-from usergpt_jax.semantize.salience import Slices
+from usergpt_jax.semantize.salience import ENTITY, Slices
 from usergpt_jax.semantize.token_count import Counter
 
-LEVEL_PER_RANK = {"day": 1.0, "month": 1.0, "year": 0.5}
 BROWSING_LEVEL = 2.0
+REPEAT_LEVEL = 0.5
 _ACTION_ORDER = ("purchase", "visit", "cart", "favorite", "search", "click")
 
 
@@ -48,8 +50,8 @@ def write_all(slices: Slices) -> pl.DataFrame:
 def fit(slices: Slices, max_tokens: int, counter: Counter) -> pl.DataFrame:
     """Writes each user's MUB within `max_tokens`.
 
-    Items are first chosen by the sum of the tokens of their parts; where the tokenizer makes more of the whole text, the
-    user's budget is lowered by the excess and the choice repeated.
+    Items are first chosen by the sum of the tokens of their parts; where the tokenizer makes more of the whole text,
+    the user's budget is lowered by the excess and the choice repeated.
 
     Returns:
       what `write_all` returns, with `mub_tokens`, never over `max_tokens`.
@@ -74,7 +76,7 @@ def fit(slices: Slices, max_tokens: int, counter: Counter) -> pl.DataFrame:
 
 
 def _ordered_lines(lines: pl.DataFrame) -> pl.DataFrame:
-    """Lines with `header`, and within a user the most recent first; at the same time sources and actions in fixed order."""
+    """Lines with `header`; within a user the most recent first, at one time sources and actions in fixed order."""
     sources, actions = list(mub.SOURCE_LABELS), list(_ACTION_ORDER)
     order = [
         pl.col("period").replace_strict(list(PERIODS), range(len(PERIODS)), return_dtype=pl.Int8),
@@ -86,25 +88,31 @@ def _ordered_lines(lines: pl.DataFrame) -> pl.DataFrame:
 
 
 def _costs(slices: Slices, counter: Counter) -> pl.DataFrame:
-    """Items in the order in which they are kept, with the `cost` in tokens of keeping each; a line's first pays its header."""
+    """Items in the order in which they are kept, with the `cost` of each in tokens; a line's first pays its header."""
     lines = _ordered_lines(slices.lines).with_row_index("position")
     header = lines.select(
         *SLICE,
         "position",
-        (counter.distinct(lines["header"].str.strip_chars_end()) + counter.one("\n")).alias("header_tokens"),
+        "count",
+        (counter.distinct(" " + lines["header"].str.strip_chars_end()) + counter.one("\nL1")).alias("header_tokens"),
     )
     browsing = (pl.col("period") == "day") & pl.col("action").is_in(("search", "click"))
-    per_rank = pl.col("period").replace_strict(LEVEL_PER_RANK, return_dtype=pl.Float64)
-    level = pl.col("rank") * per_rank + pl.when(browsing).then(BROWSING_LEVEL).otherwise(0.0)
-    items = slices.items.with_columns(
-        level.alias("level"), counter.distinct(", " + slices.items["text"]).alias("cost")
+    repeats = pl.col("frequency").rank("ordinal", descending=True).over("user_id", "kind", "text") - 1
+    is_repeat = (pl.col("kind") != ENTITY) & (pl.col("source") != "travel")
+    level = (
+        (pl.col("rank") + 1) / (1 + pl.col("count")).log(2)
+        + pl.when(browsing).then(BROWSING_LEVEL).otherwise(0.0)
+        + pl.when(is_repeat).then(REPEAT_LEVEL * repeats).otherwise(0.0)
     )
+    items = slices.items.with_columns(counter.distinct(", " + slices.items["text"]).alias("cost"))
     first = pl.int_range(pl.len()).over(SLICE) == 0
     return (
         items.join(header, on=list(SLICE))
+        .sort("user_id", "position", "kind", "rank")
+        .with_columns(level.alias("level"))
         .sort("user_id", "level", "position", "kind", "rank")
         .with_columns(pl.col("cost") + pl.when(first).then(pl.col("header_tokens")).otherwise(0))
-        .drop("level", "header_tokens", "position")
+        .drop("level", "header_tokens", "position", "count")
     )
 
 

@@ -29,7 +29,9 @@ def match(rows: pl.DataFrame) -> pl.DataFrame:
     matched: dict[int, float] = {}
     open_purchases: list[list[float]] = []  # [row number, units left], oldest first
     of = None
-    for row, user, item, amount, is_cancel in concerned.select(ROW, "user_id", "_item", "amount", "is_cancel").iter_rows():
+    for row, user, item, amount, is_cancel in concerned.select(
+        ROW, "user_id", "_item", "amount", "is_cancel"
+    ).iter_rows():
         if (user, item) != of:
             of, open_purchases = (user, item), []
         if not is_cancel:
@@ -45,5 +47,7 @@ def match(rows: pl.DataFrame) -> pl.DataFrame:
             if purchase[1] <= 0:
                 open_purchases.pop()
         matched[row] = amount - left
-    numbers = pl.DataFrame({ROW: list(matched), "matched": list(matched.values())}, schema={ROW: rows.schema[ROW], "matched": pl.Float64})
+    numbers = pl.DataFrame(
+        {ROW: list(matched), "matched": list(matched.values())}, schema={ROW: rows.schema[ROW], "matched": pl.Float64}
+    )
     return rows.drop("_item").join(numbers, on=ROW, how="left").with_columns(pl.col("matched").fill_null(0.0))

@@ -1,4 +1,4 @@
-"""Mappings: how a user's columns become the event schema; a mapping file is data, e.g. `configs/maps/online_retail.py`."""
+"""Mappings: how a log's columns become the event schema; a mapping file is data, see `configs/maps/`."""
 
 import dataclasses
 import pathlib
@@ -9,6 +9,10 @@ from ml_collections import ConfigDict
 from usergpt_jax import schema
 from usergpt_jax.core.config import ConfigError, to_dataclass
 
+COLUMN_KEYS = (
+    *("user_id", "time", "source_column", "action_column", "title", "category"),
+    *("item_id", "place", "price", "quantity", "cancel_column"),
+)
 NEGATIVE_QUANTITY = ("drop", "cancel", "keep")
 NONPOSITIVE_PRICE = ("drop", "null", "keep")
 
@@ -86,10 +90,7 @@ class EventMap:
 
     def columns(self) -> dict[str, str]:
         """The mapped columns: mapping key -> column of the log."""
-        keys = (
-            "user_id time source_column action_column title category item_id place price quantity cancel_column".split()
-        )
-        return {key: getattr(self, key) for key in keys if getattr(self, key)}
+        return {key: getattr(self, key) for key in COLUMN_KEYS if getattr(self, key)}
 
 
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:

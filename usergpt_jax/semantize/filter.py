@@ -6,6 +6,7 @@ Paper: §2.3 stage 1 (category limits, text complexity, stop words).
 import polars as pl
 
 from usergpt_jax.semantize import lexicon, mub
+from usergpt_jax.semantize.refine import ATTRIBUTES
 
 MAX_WORDS = 6
 MAX_CHARS = 48
@@ -16,15 +17,16 @@ def filter_entities(table: pl.DataFrame) -> pl.DataFrame:
     """Escapes entities and attributes, and marks the entities to drop.
 
     Args:
-      table: `entity` (str) and `attributes` (list of str), as `refine_table` makes them.
+      table: `entity` and attributes as `refine_table` makes them.
 
     Returns:
-      the table with both escaped and `dropped`: None for a kept entity, else one of `REASONS`: nothing visible left; a
-      stop word; over `MAX_WORDS` words or `MAX_CHARS` characters; fewer letters than other characters.
+      the table, escaped, and `dropped`: None for a kept entity, else one of `REASONS`: nothing visible left; a stop
+      word; over `MAX_WORDS` words or `MAX_CHARS` characters; fewer letters than other characters.
     """
-    escaped = _escape_column(table["entity"])
-    attributes = table["attributes"].explode(empty_as_null=True).drop_nulls().unique(maintain_order=True)
-    plain = {text: mub.escape(text).replace("(", "").replace(")", "") for text in attributes}
+    parentheses = pl.col(ATTRIBUTES).str.replace_all(r"[();]", "").str.strip_chars()
+    escaped = table.with_columns(_escape_column(table[name]) for name in ("entity", *ATTRIBUTES)).with_columns(
+        pl.when(parentheses != "").then(parentheses)
+    )
     entity = pl.col("entity")
     letters = entity.str.count_matches(r"\p{L}")
     reason = (
@@ -37,20 +39,17 @@ def filter_entities(table: pl.DataFrame) -> pl.DataFrame:
         .when(2 * letters < entity.str.len_chars())
         .then(pl.lit("too_complex"))
     )
-    return table.with_columns(
-        escaped,
-        pl.col("attributes").list.eval(pl.element().replace(list(plain), list(plain.values()))),
-    ).with_columns(reason.alias("dropped"))
+    return escaped.with_columns(reason.alias("dropped"))
 
 
 def filter_places(table: pl.DataFrame) -> pl.DataFrame:
-    """Escapes `city` and cuts it to `MAX_CHARS`; an empty one becomes null."""
-    city = pl.col("city").str.head(MAX_CHARS).str.strip_chars()
-    return table.with_columns(_escape_column(table["city"])).with_columns(
-        pl.when(city != "").then(city).alias("city")
-    )
+    """Escapes `city` and `area` and cuts them to `MAX_CHARS`; an empty one becomes null."""
+    escaped = table.with_columns(_escape_column(table[name]) for name in ("city", "area"))
+    texts = pl.col("city", "area").str.head(MAX_CHARS).str.strip_chars()
+    return escaped.with_columns(pl.when(texts != "").then(texts))
 
 
 def _escape_column(texts: pl.Series) -> pl.Series:
-    distinct = texts.unique(maintain_order=True)
-    return texts.replace_strict(distinct, pl.Series([mub.escape(text) for text in distinct], dtype=pl.String))
+    distinct = texts.drop_nulls().unique(maintain_order=True)
+    escaped = pl.Series([mub.escape(text) for text in distinct], dtype=pl.String)
+    return texts.replace_strict(distinct, escaped, default=None, return_dtype=pl.String)

@@ -1,10 +1,10 @@
 """Ingest: a real log, by its mapping, to the event schema.
 
 Row numbers count data rows from 1 (a CSV's header is not counted). What stops the import: a missing mapped column, a
-time or number that cannot be parsed, an unknown source or action, an empty log. What drops a row, counted in the report:
-no user, no title, ignored item, quantity or price <= 0 (as mapped), exact duplicate, cancellation. What changes a row,
-counted too: bytes that are not UTF-8 become U+FFFD, and text longer than `MAX_TEXT_CHARS` is cut. Control tokens and MUB
-syntax in titles stay as they are here; `mub.escape` disarms them when they are written.
+time or number that cannot be parsed, an unknown source or action, an empty log. What drops a row, counted in the
+report: no user, no title, ignored item, quantity or price <= 0 (as mapped), exact duplicate, cancellation. What changes
+a row, counted too: bytes that are not UTF-8 become U+FFFD, and text longer than `MAX_TEXT_CHARS` is cut. Control tokens
+and MUB syntax in titles stay as they are here; `mub.escape` disarms them when they are written.
 """
 
 import pathlib
@@ -19,7 +19,14 @@ from usergpt_jax.semantize.log_file import ROW, LogError
 
 MAX_TEXT_CHARS = 500
 TEXT_KEYS = ("title", "category", "place", "item_id", "user_id")
-_TIME_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d")
+_TIME_FORMATS = (
+    "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%d %H:%M",
+    "%Y-%m-%d",
+    "%Y/%m/%d %H:%M:%S",
+    "%Y/%m/%d %H:%M",
+    "%Y/%m/%d",
+)
 _COLUMNS = tuple(schema.EVENT_SCHEMA.names)
 
 
@@ -151,10 +158,10 @@ def _map_values(
         return
     known = dict(values) or {value: value for value in allowed}
     raw = pl.col(f"{key}_column")
-    rows.frame = rows.frame.with_columns(
-        raw.replace_strict(known, default=None, return_dtype=pl.String).alias(key)
+    rows.frame = rows.frame.with_columns(raw.replace_strict(known, default=None, return_dtype=pl.String).alias(key))
+    rows.refuse(
+        pl.col(key).is_null(), f"{key}_column", f"column {column!r}: unknown {key}", f"one of {', '.join(known)}"
     )
-    rows.refuse(pl.col(key).is_null(), f"{key}_column", f"column {column!r}: unknown {key}", f"one of {', '.join(known)}")
 
 
 def _time(dtype: pl.DataType, time_format: str) -> pl.Expr:
@@ -190,9 +197,7 @@ def _apply_policies(rows: _Rows, mapping: EventMap) -> None:
     if mapping.nonpositive_price == "drop":
         rows.drop("price <= 0", event & (price <= 0), "price")
     elif mapping.nonpositive_price == "null":
-        rows.change(
-            "price <= 0 forgotten", price <= 0, "price", pl.when(price > 0).then(price).alias("price")
-        )
+        rows.change("price <= 0 forgotten", price <= 0, "price", pl.when(price > 0).then(price).alias("price"))
 
 
 def _normalise_text(rows: _Rows) -> None:
@@ -200,7 +205,9 @@ def _normalise_text(rows: _Rows) -> None:
     broken = pl.any_horizontal(text.str.contains(log_file.REPLACEMENT, literal=True).fill_null(False) for text in texts)
     rows.change("bytes that are not UTF-8 replaced by U+FFFD", broken, "title")
     long = pl.any_horizontal((text.str.len_chars() > MAX_TEXT_CHARS).fill_null(False) for text in texts)
-    rows.change(f"text cut to {MAX_TEXT_CHARS} characters", long, "title", *(text.str.head(MAX_TEXT_CHARS) for text in texts))
+    rows.change(
+        f"text cut to {MAX_TEXT_CHARS} characters", long, "title", *(text.str.head(MAX_TEXT_CHARS) for text in texts)
+    )
 
 
 def _cancel(rows: _Rows) -> None:

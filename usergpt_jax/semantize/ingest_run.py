@@ -1,4 +1,4 @@
-"""The import of a real log into a run directory: `1_events/` without truth, which every later stage reads the same way."""
+"""The import of a real log into a run directory: `1_events/` without truth, read by every later stage the same way."""
 
 import hashlib
 import pathlib
@@ -42,10 +42,10 @@ def run(log: str, map_path: str, run_path: str, on_change: str) -> None:
 
 def write_parts(events: pl.DataFrame, folder: pathlib.Path, events_per_part: int = _EVENTS_PER_PART) -> None:
     """Writes sorted events as parts of about `events_per_part` events; a user never spans parts."""
-    first = pl.int_range(pl.len()).min().over("user_id")
-    numbered = events.with_columns((first // events_per_part).alias("_part"))
+    first = pl.col("_row").min().over("user_id")
+    numbered = events.with_row_index("_row").with_columns((first // events_per_part).alias("_part"))
     for i, (_, part) in enumerate(numbered.group_by("_part", maintain_order=True)):
-        table = part.drop("_part").to_arrow().cast(schema.EVENT_SCHEMA)
+        table = part.drop("_part", "_row").to_arrow().cast(schema.EVENT_SCHEMA)
         pq.write_table(table, folder / f"part-{i:05d}.parquet")
 
 

@@ -2,8 +2,8 @@
 
     [Source: E-commerce] [TIME: 2026-01-28] [TYPE: Click] [COUNT: 5] | Wet Wipes, Milk Powder (premium)
 
-An item is a core entity with its attributes, joined by "; ", in parentheses, or the name of a place. Log text is escaped
-before it becomes an item, so no title can forge a line, a field, an item, a tag or a control token:
+An item is a core entity with its attributes, joined by "; ", in parentheses, or the name of a place. Log text is
+escaped before it becomes an item, so no title can forge a line, a field, an item, a tag or a control token:
 
     written       becomes     written    becomes
     <  >          ‹  ›        ,          ;
@@ -97,7 +97,9 @@ def parse_line(text: str) -> MubLine:
     """
     match = _LINE.fullmatch(text)
     if match is None or match["source"] not in _SOURCE_OF or match["action"] not in _ACTION_OF:
-        raise MubError(f"not a MUB line: {text[:120]!r}; expected [Source: ..] [TIME: ..] [TYPE: ..] [COUNT: n] | items")
+        raise MubError(
+            f"not a MUB line: {text[:120]!r}; expected [Source: ..] [TIME: ..] [TYPE: ..] [COUNT: n] | items"
+        )
     items = tuple(match["items"].split(", "))
     return MubLine(_SOURCE_OF[match["source"]], match["time"], _ACTION_OF[match["action"]], int(match["count"]), items)
 

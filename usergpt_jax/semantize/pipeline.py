@@ -15,6 +15,7 @@ from usergpt_jax.semantize.salience import Slices
 from usergpt_jax.semantize.survey import Survey, survey_log, with_entities
 from usergpt_jax.semantize.token_count import Counter
 
+AsOf = datetime.datetime | pl.DataFrame  # one time for all users, or a table of `user_id`, `as_of`
 MIN_MUB_TOKENS = 32  # a line needs about ten
 
 
@@ -28,8 +29,9 @@ class SemantizeConfig:
       monthly_months: months before those that keep `distant_actions`, one slice a month; older ones a slice a year.
       distant_actions: actions with lasting weight.
       top_k: entities kept a slice.
-      top_places: cities or other places kept a slice.
-      max_attributes: attributes kept an entity, at most `refine.MAX_ATTRIBUTES`.
+      top_places: cities, and as many areas of cities, kept a slice.
+      attribute_kinds: of `salience.ATTRIBUTE_KINDS`, most telling first.
+      max_attributes: attributes kept an entity.
       min_band_purchases: priced purchases of a category in the log below which none is called premium or budget.
       max_mub_tokens: bound of a user's MUB.
     """
@@ -40,6 +42,7 @@ class SemantizeConfig:
     distant_actions: tuple[str, ...]
     top_k: int
     top_places: int
+    attribute_kinds: tuple[str, ...]
     max_attributes: int
     min_band_purchases: int
     max_mub_tokens: int
@@ -57,9 +60,10 @@ class SemantizeConfig:
         ):
             if getattr(self, name) < least:
                 raise ConfigError(f"config.semantize.{name}: expected at least {least}, got {getattr(self, name)}")
-        if unknown := sorted(set(self.distant_actions) - set(schema.ACTIONS)):
-            known = ", ".join(schema.ACTIONS)
-            raise ConfigError(f"config.semantize.distant_actions: unknown action {unknown[0]!r}; expected {known}")
+        for name, allowed in (("distant_actions", schema.ACTIONS), ("attribute_kinds", salience.ATTRIBUTE_KINDS)):
+            if unknown := sorted(set(getattr(self, name)) - set(allowed)):
+                message = f"unknown value {unknown[0]!r}; expected some of {', '.join(allowed)}"
+                raise ConfigError(f"config.semantize.{name}: {message}")
         self.as_of_time()
 
     def as_of_time(self) -> datetime.datetime | None:
@@ -88,7 +92,7 @@ def semantize_events(
     events: pl.DataFrame,
     config: SemantizeConfig,
     tokenizer: Tokenizer,
-    as_of: datetime.datetime | pl.DataFrame | None = None,
+    as_of: AsOf | None = None,
     survey: Survey | None = None,
 ) -> Semantized:
     """Semantizes the users of a log.
@@ -117,17 +121,15 @@ def day_after(last: object) -> datetime.datetime:
     return datetime.datetime.combine(last.date(), datetime.time()) + datetime.timedelta(days=1)
 
 
-def prepare(
-    events: pl.DataFrame, config: SemantizeConfig, survey: Survey, as_of: datetime.datetime | pl.DataFrame
-) -> Prepared:
+def prepare(events: pl.DataFrame, config: SemantizeConfig, survey: Survey, as_of: AsOf) -> Prepared:
     """Refines, filters, aggregates and ranks, everything that needs no tokenizer."""
     indexed = events.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).over("user_id").alias("event_index"))
     if isinstance(as_of, pl.DataFrame):
         indexed = indexed.join(as_of.select("user_id", "as_of"), on="user_id", how="inner", maintain_order="left")
     else:
         indexed = indexed.with_columns(pl.lit(as_of).cast(pl.Datetime("ms")).alias("as_of"))
-    named = with_entities(indexed.lazy(), survey.titles, survey.places)
-    named = salience.price_band(survey.bands, named).collect()
+    named = with_entities(indexed.lazy(), survey.titles, survey.places, survey.title_cities)
+    named = salience.with_attributes(named, survey.bands, config.attribute_kinds).collect()
     sliced = aggregate.place_in_time(
         named.lazy(),
         recent_days=config.recent_days,
@@ -209,7 +211,7 @@ def _step_sizes(
     attributes = pl.format(" ({})", pl.col("attributes").list.join("; "))
     entity = pl.col("entity") + pl.when(pl.col("attributes").list.len() > 0).then(attributes).otherwise(pl.lit(""))
     refined = [0, 0]
-    for text in _plain_fields(past.with_columns(entity.alias("entity")), ("entity", "city")):
+    for text in _plain_fields(past.with_columns(entity.alias("entity")), ("entity", "city", "area")):
         refined[0] += int(text.str.len_chars().sum())
         refined[1] += int(counter.distinct(text).sum())
     sizes = {
@@ -220,5 +222,7 @@ def _step_sizes(
         "mub": (int(mub["mub_chars"].sum()), int(mub["mub_tokens"].sum())),
     }
     return {
-        f"{step}_{unit}": size for step, pair in sizes.items() for unit, size in zip(("chars", "tokens"), pair, strict=True)
+        f"{step}_{unit}": size
+        for step, pair in sizes.items()
+        for unit, size in zip(("chars", "tokens"), pair, strict=True)
     }

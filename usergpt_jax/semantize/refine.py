@@ -14,8 +14,10 @@ from usergpt_jax import gazetteer
 from usergpt_jax.semantize import lexicon
 from usergpt_jax.semantize.title_entity import title_case, title_entity
 
-MAX_ATTRIBUTES = 3
+ATTRIBUTES = ("size", "audience", "brand")  # at most one of each, most salient first
 _MAX_READ_CHARS = 500  # a title is read this far
+# Who is flattered by a phrase is not who buys: "Kid Friendly", "Student Favourite", "Couple Style".
+_FLATTERY = r"(?i)\b\w+[\sǂ](?:friendly|safe|favou?rites?|style|approved|inspired)\b"
 _HYPHEN = "ǂ"  # stands for a hyphen inside a word while \b must not split it
 
 _BRACKETS = r"【[^】]*】|\[[^\]]*\]|\{[^}]*\}|《[^》]*》|「[^」]*」|\*[^*]*\*|\([^)]*\)"
@@ -33,10 +35,10 @@ _LEAF = r"^.*(?:>|::|\||\s/\s|»)"
 
 
 def refine_title(title: str, category: str | None = None) -> tuple[str, tuple[str, ...]]:
-    """Core entity ("" when nothing is left) and attributes of one title; see `refine_table`."""
+    """Core entity ("" when nothing is left) and the attributes found in one title; see `refine_table`."""
     table = pl.DataFrame({"title": [title], "category": pl.Series([category], dtype=pl.String)})
     row = refine_table(table).row(0, named=True)
-    return row["entity"], tuple(row["attributes"])
+    return row["entity"], tuple(row[name] for name in ATTRIBUTES if row[name])
 
 
 def refine_table(titles: pl.DataFrame) -> pl.DataFrame:
@@ -46,8 +48,8 @@ def refine_table(titles: pl.DataFrame) -> pl.DataFrame:
       titles: `title` (any text), `category` (perhaps a path such as "Baby > Wet Wipes", or null).
 
     Returns:
-      the pairs with `entity` (Title Case, "" when nothing is left) and `attributes` (at most `MAX_ATTRIBUTES`, most
-      salient first: size, age or grade; audience; brand).
+      the pairs with `entity` (Title Case, "" when nothing is left), `size` (or age or school grade), `audience` and
+      `brand`, null where the title has none.
     """
     text = _without_marketing(pl.col("title"))
     table = titles.lazy().select("title", "category", text.alias("text"), _leaf(titles["category"])).collect()
@@ -58,8 +60,8 @@ def refine_table(titles: pl.DataFrame) -> pl.DataFrame:
     return (
         table.join(nouns, on="text", how="left", maintain_order="left")
         .with_columns(pl.coalesce("leaf", "noun", pl.lit("")).alias("entity"))
-        .with_columns(_attributes().alias("attributes"))
-        .select("title", "category", "entity", "attributes")
+        .with_columns(_attributes())
+        .select("title", "category", "entity", *ATTRIBUTES)
     )
 
 
@@ -71,7 +73,8 @@ def _without_marketing(title: pl.Expr) -> pl.Expr:
         text = text.str.replace_all(r"(\w)-(\w)", "${1}" + _HYPHEN + "${2}")
     phrases = sorted(lexicon.entries("marketing_words"), key=lambda phrase: (-len(phrase), phrase))
     pattern = "|".join(re.escape(phrase.replace("-", _HYPHEN)).replace(r"\ ", r"\s+") for phrase in phrases)
-    return text.str.replace_all(rf"(?i)\b(?:{pattern})\b", " ").str.replace_all(_UNIT, " ").str.strip_chars()
+    text = text.str.replace_all(_FLATTERY, " ").str.replace_all(rf"(?i)\b(?:{pattern})\b", " ")
+    return text.str.replace_all(_UNIT, " ").str.strip_chars()
 
 
 def _leaf(categories: pl.Series) -> pl.Series:
@@ -84,22 +87,22 @@ def _leaf(categories: pl.Series) -> pl.Series:
     ).alias("leaf")
 
 
-def _attributes() -> pl.Expr:
-    """Attributes that `text` states and `entity` does not; only a title with a category shows its brand by position."""
+def _attributes() -> list[pl.Expr]:
+    """What the title states and `entity` does not; only a title with a category shows its brand by position."""
     text, entity = pl.col("title").str.head(_MAX_READ_CHARS), pl.col("entity").str.to_lowercase()
-    size = pl.coalesce(text.str.extract(_SIZE), text.str.extract(_LETTER_SIZE)).str.to_uppercase()
-    stage = pl.coalesce(
+    letters = pl.coalesce(text.str.extract(_SIZE), pl.col("text").str.extract(_LETTER_SIZE)).str.to_uppercase()
+    size = pl.coalesce(
         text.str.extract(_AGE).str.to_lowercase(),
         pl.format("grade {}", text.str.extract(_GRADE)),
-        pl.format("size {}", size),
+        pl.format("size {}", letters),
     )
     names = lexicon.audiences()
     pattern = "|".join(re.escape(word) for word in sorted(names, key=lambda word: (-len(word), word)))
     said = pl.col("text").str.to_lowercase().str.extract_all(rf"\b(?:{pattern})\b")
     audiences = [said.list.get(i, null_on_oob=True).replace_strict(names, default=None) for i in (0, 1)]
     fresh = [pl.when(~entity.str.contains(one.str.strip_suffix("s"), literal=True)).then(one) for one in audiences]
-    found = pl.concat_list(stage, pl.coalesce(fresh), pl.when(pl.col("leaf").is_not_null()).then(_brand(entity)))
-    return found.list.drop_nulls().list.head(MAX_ATTRIBUTES)
+    brand = pl.when(pl.col("leaf").is_not_null()).then(_brand(entity))
+    return [size.alias("size"), pl.coalesce(fresh).alias("audience"), brand.alias("brand")]
 
 
 def _brand(entity: pl.Expr) -> pl.Expr:
@@ -108,12 +111,32 @@ def _brand(entity: pl.Expr) -> pl.Expr:
     known = word.str.to_lowercase()
     listed = {*lexicon.words("modifiers"), *lexicon.audiences(), *lexicon.words("nouns"), *lexicon.words("stop_words")}
     stem = known.str.strip_suffix("s")
-    is_brand = word.str.contains(r"^\p{Lu}") & ~known.is_in(sorted(listed)) & ~entity.str.contains(stem, literal=True)
+    mixed_case = pl.col("text").str.contains(r"\p{Ll}")  # in SHOUTED TITLES a capital says nothing
+    is_brand = (
+        mixed_case
+        & word.str.contains(r"^\p{Lu}")
+        & ~known.is_in(sorted(listed))
+        & ~entity.str.contains(stem, literal=True)
+    )
     return pl.when(is_brand).then(word)
 
 
 def place_table(places: pl.Series) -> pl.DataFrame:
-    """Each distinct place with `city`: the gazetteer's name of the city in it, or the place's own text."""
-    found = [gazetteer.city_in(place) for place in places]
-    cities = [city.name if city else place for city, place in zip(found, places, strict=True)]
-    return pl.DataFrame({"place": places, "city": pl.Series(cities, dtype=pl.String)})
+    """Splits each distinct place: "Hangzhou University Town" is the `city` Hangzhou and the `area` University Town.
+
+    A place without a city of the gazetteer is its own `city`, and has no area (null).
+    """
+    cities = [gazetteer.city_in(place) for place in places]
+    names = [city.name if city else place for city, place in zip(cities, places, strict=True)]
+    areas = [
+        re.sub(re.escape(city.name), "", place, count=1, flags=re.IGNORECASE).strip(" ,;-/") or None if city else None
+        for city, place in zip(cities, places, strict=True)
+    ]
+    texts = {"city": pl.Series(names, dtype=pl.String), "area": pl.Series(areas, dtype=pl.String)}
+    return pl.DataFrame({"place": places, **texts})
+
+
+def title_city_table(titles: pl.Series) -> pl.DataFrame:
+    """The city that each distinct title names, as `title_city`; titles without one are absent."""
+    found = [(title, city.name) for title in titles if (city := gazetteer.city_in(title[:_MAX_READ_CHARS]))]
+    return pl.DataFrame(found, schema={"title": pl.String, "title_city": pl.String}, orient="row")

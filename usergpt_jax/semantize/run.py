@@ -3,10 +3,11 @@
 import collections
 import dataclasses
 import pathlib
+from collections.abc import Callable
+from typing import Any
 
 import polars as pl
 import pyarrow.parquet as pq
-from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from usergpt_jax import schema, tags
@@ -15,7 +16,7 @@ from usergpt_jax.core.config import ConfigError, to_dataclass, to_plain
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.corpus.tokenizer import Tokenizer, load_tokenizer, train_sentencepiece
 from usergpt_jax.semantize import budget, pipeline, salience
-from usergpt_jax.semantize.pipeline import SemantizeConfig
+from usergpt_jax.semantize.pipeline import AsOf, SemantizeConfig
 from usergpt_jax.semantize.survey import Survey, survey_log
 from usergpt_jax.semantize.token_count import Counter
 from usergpt_jax.tasks.wording import wording
@@ -50,8 +51,12 @@ class TokenizerConfig:
             raise ConfigError(f"config.tokenizer.kind: expected one of {', '.join(TOKENIZER_KINDS)}, got {self.kind!r}")
 
 
-def run(config: ConfigDict, on_change: str) -> None:
+def run(config: Any, on_change: str) -> None:
     """Semantizes a run's event log.
+
+    Args:
+      config: the whole `ConfigDict`.
+      on_change: "refuse" or "redo" a finished stage that another config made.
 
     Raises:
       InputError: config, events or tokenizer at fault.
@@ -64,9 +69,7 @@ def run(config: ConfigDict, on_change: str) -> None:
         "tag_schema": config.tag_schema,
         "seed": config.seed,
     }
-    stage = run_dir.open_stage(
-        config.run_dir, MUB, config=plan, inputs=(EVENTS,), format=_FORMAT, on_change=on_change
-    )
+    stage = run_dir.open_stage(config.run_dir, MUB, config=plan, inputs=(EVENTS,), format=_FORMAT, on_change=on_change)
     if stage is None:
         print(f"{config.run_dir}/{MUB}: reused")
         return
@@ -118,29 +121,35 @@ def closing_line(counts: collections.Counter[str]) -> str:
     )
 
 
-def _as_of(folder: pathlib.Path, log: pl.LazyFrame, section: SemantizeConfig):
+def _as_of(folder: pathlib.Path, log: pl.LazyFrame, section: SemantizeConfig) -> AsOf:
     """The config's date, else the truth's time of each user, else the day after the log's last event."""
-    truth = folder / "users.parquet"
-    if section.as_of:
-        return section.as_of_time()
+    truth, fixed = folder / "users.parquet", section.as_of_time()
+    if fixed is not None:
+        return fixed
     if truth.exists():
         return pl.read_parquet(truth, columns=["user_id", "as_of"])
     return pipeline.day_after(log.select(pl.col("time").max()).collect().item())
 
 
-def _tokenizer(section: TokenizerConfig, config: ConfigDict, folder: pathlib.Path, sample) -> Tokenizer:
+def _tokenizer(
+    section: TokenizerConfig, config: Any, folder: pathlib.Path, sample: Callable[[], list[str]]
+) -> Tokenizer:
     target = folder / "tokenizer"
     if section.kind == "huggingface":
         tokenizer = load_tokenizer(section.path)
         tokenizer.save(target)
         return tokenizer
-    texts = [*sample(), *wording(TAG_SCHEMAS[config.tag_schema])]
     return train_sentencepiece(
-        texts, target, vocab_size=section.vocab_size, max_piece_chars=section.max_piece_chars, seed=config.seed
+        sample(),
+        wording(TAG_SCHEMAS[config.tag_schema]),
+        target,
+        vocab_size=section.vocab_size,
+        max_piece_chars=section.max_piece_chars,
+        seed=config.seed,
     )
 
 
-def _sample(log: pl.LazyFrame, section: SemantizeConfig, survey: Survey, as_of) -> list[str]:
+def _sample(log: pl.LazyFrame, section: SemantizeConfig, survey: Survey, as_of: AsOf) -> list[str]:
     """MUBs before the budget of every n-th user, and every n-th raw title."""
     users = log.select(pl.col("user_id").unique().sort()).collect().to_series()
     chosen = users.gather_every(max(1, -(-len(users) // _SAMPLE_USERS)))

@@ -1,7 +1,7 @@
 """Salience: which items stand for a slice, and with which attributes.
 
-Paper: §2.3 stage 3 (salience of a category is its frequency; Top-K). Differs from the paper: cities are ranked apart from
-entities, and ties, which are many in short slices, are broken by how rare the item is in the log.
+Paper: §2.3 stage 3 (salience of a category is its frequency; Top-K). Differs from the paper: cities and areas are
+ranked apart from entities, and ties, which are many in short slices, are broken by how rare the item is in the log.
 """
 
 from typing import NamedTuple
@@ -9,51 +9,64 @@ from typing import NamedTuple
 import polars as pl
 
 from usergpt_jax.semantize.aggregate import SLICE
+from usergpt_jax.semantize.refine import ATTRIBUTES
 
-ENTITY, PLACE = 0, 1
+ENTITY, CITY, AREA = 0, 1, 2
 ODD_USERS = 3  # an entity of fewer users is more often a refinement gone wrong than a rare interest
-_BAND = "_band"
+_PLACES = {CITY: "city", AREA: "area"}
+PRICE_BAND = "price_band"
+ATTRIBUTE_KINDS = (PRICE_BAND, *ATTRIBUTES)
 
 
 class Slices(NamedTuple):
     """Slices of some users.
 
     Attributes:
-      lines: one row a slice with `SLICE`, `count` (its events) and `refs` (their indices); a slice whose events were all
-        filtered has no row.
-      items: one row an item with `SLICE`, `kind` (ENTITY or PLACE), `text`, `frequency` and `rank` in slice and kind.
+      lines: one row a slice with `SLICE`, `count` (its events) and `refs` (their indices); a slice whose events were
+        all filtered has no row.
+      items: one row an item with `SLICE`, `kind` (ENTITY, CITY or AREA), `text`, `frequency` and `rank` in slice and kind.
     """
 
     lines: pl.DataFrame
     items: pl.DataFrame
 
 
-def price_band(bands: pl.DataFrame, events: pl.LazyFrame) -> pl.LazyFrame:
-    """Puts "premium" or "budget" before an event's attributes when its price is in the category's top or bottom fifth."""
+def with_attributes(events: pl.LazyFrame, bands: pl.DataFrame, kinds: tuple[str, ...]) -> pl.LazyFrame:
+    """Adds `attributes`, the list of those an event has, in the order of `kinds`.
+
+    Args:
+      events: with `price`, `entity` and the attributes of `refine`.
+      bands: of the survey; a price in the category's top fifth is "premium", in its bottom fifth "budget".
+      kinds: of `ATTRIBUTE_KINDS`.
+    """
     price = pl.col("price")
     band = pl.when(price >= pl.col("premium_price")).then(pl.lit("premium"))
-    band = band.when(price <= pl.col("budget_price")).then(pl.lit("budget")).alias(_BAND)
-    banded = events.join(bands.lazy(), on="entity", how="left").with_columns(band)
-    attributes = pl.concat_list(pl.col(_BAND), pl.col("attributes").fill_null([])).list.drop_nulls()
-    return banded.with_columns(attributes.alias("attributes")).drop(_BAND, "budget_price", "premium_price")
+    band = band.when(price <= pl.col("budget_price")).then(pl.lit("budget")).alias(PRICE_BAND)
+    listed = pl.concat_list(kinds).list.drop_nulls() if kinds else pl.lit([], dtype=pl.List(pl.String))
+    return (
+        events.join(bands.lazy(), on="entity", how="left")
+        .with_columns(band)
+        .with_columns(listed.alias("attributes"))
+        .drop("budget_price", "premium_price", *ATTRIBUTE_KINDS)
+    )
 
 
 def rank_items(events: pl.DataFrame, spread: pl.DataFrame, max_attributes: int) -> Slices:
     """Ranks the items of each slice by salience.
 
     An item is an entity with the attributes that at least half of its events in the slice carry, at most
-    `max_attributes`, price band first, then in the order of `Refined`. Salience is the number of events in the slice;
+    `max_attributes`, in the order of the list. Salience is the number of events in the slice;
     ties go to items of at least `ODD_USERS` users, of these to the one that fewer users of the log have, then to the
     latest, then to the alphabet.
 
     Args:
-      events: with `SLICE`, `event_index`, `time`, `entity`, `attributes`, `city`.
+      events: with `SLICE`, `event_index`, `time`, `entity`, `attributes`, `city`, `area`.
       spread: of the survey.
       max_attributes: attributes kept an item.
     """
     entities = events.filter(pl.col("entity").is_not_null()).rename({"entity": "text"})
-    places = events.filter(pl.col("city").is_not_null()).rename({"city": "text"})
-    counted = pl.concat([_count(entities, ENTITY), _count(places, PLACE)])
+    named = {kind: events.filter(pl.col(name).is_not_null()).rename({name: "text"}) for kind, name in _PLACES.items()}
+    counted = pl.concat([_count(entities, ENTITY), *(_count(places, kind) for kind, places in named.items())])
     order = ["frequency", "odd", "n_users", "latest", "text"]
     descending = [True, False, False, True, False]
     ranked = (
@@ -104,6 +117,6 @@ def _attribute_texts(entities: pl.DataFrame, counted: pl.DataFrame, max_attribut
 
 
 def top_k(slices: Slices, entities: int, places: int) -> Slices:
-    """Keeps the most salient items of each slice: at most so many entities and so many places."""
-    limit = pl.when(pl.col("kind") == PLACE).then(places).otherwise(entities)
+    """Keeps the most salient items of each slice: at most so many entities, cities and areas."""
+    limit = pl.when(pl.col("kind") == ENTITY).then(entities).otherwise(places)
     return Slices(slices.lines, slices.items.filter(pl.col("rank") < limit))

@@ -18,14 +18,16 @@ class Survey(NamedTuple):
     """Statistics of a log.
 
     Attributes:
-      titles: `title`, `category`, `entity`, `attributes`, `dropped` (a reason of `filter`, or null to keep).
-      places: `place`, `city` (null: nothing visible).
+      titles: `title`, `category`, `entity`, `size`, `audience`, `brand`, `dropped` (a reason of `filter`, or null to keep).
+      places: `place`, `city`, `area` (null: nothing visible).
+      title_cities: `title`, `title_city`, of titles that name a city of the gazetteer.
       bands: `entity`, `budget_price`, `premium_price`: at most, at least that price.
-      spread: `text` of an entity or city, `n_users`: users with an event of it.
+      spread: `text` of an entity, city or area, `n_users`: users with an event of it.
     """
 
     titles: pl.DataFrame
     places: pl.DataFrame
+    title_cities: pl.DataFrame
     bands: pl.DataFrame
     spread: pl.DataFrame
 
@@ -41,15 +43,26 @@ def survey_log(events: pl.LazyFrame, *, min_band_purchases: int) -> Survey:
     titles = filter_lib.filter_entities(refine.refine_table(pairs))
     places = events.select("place").drop_nulls().unique().sort("place").collect(engine="streaming")
     cities = filter_lib.filter_places(refine.place_table(places["place"]))
-    named = with_entities(events, titles, cities)
-    return Survey(titles, cities, _price_bands(named, min_band_purchases), _spread(named))
+    title_cities = refine.title_city_table(titles["title"].unique(maintain_order=True))
+    named = with_entities(events, titles, cities, title_cities)
+    return Survey(titles, cities, title_cities, _price_bands(named, min_band_purchases), _spread(named))
 
 
-def with_entities(events: pl.LazyFrame, titles: pl.DataFrame, places: pl.DataFrame) -> pl.LazyFrame:
-    """Events with `entity` (null where the filter dropped it), `attributes`, `dropped` and `city`."""
+def with_entities(
+    events: pl.LazyFrame, titles: pl.DataFrame, places: pl.DataFrame, title_cities: pl.DataFrame
+) -> pl.LazyFrame:
+    """Events with `entity` (null where the filter dropped it), its attributes, `dropped`, `city` and `area`.
+
+    A travel event without a place takes the city that its title names: the enrichment of sparse entities.
+    """
+    travels = (pl.col("source") == "travel") & pl.col("place").is_null()
     kept = titles.lazy().with_columns(pl.when(pl.col("dropped").is_null()).then(pl.col("entity")).alias("entity"))
-    return events.join(kept, on=["title", "category"], how="left", nulls_equal=True).join(
-        places.lazy(), on="place", how="left"
+    return (
+        events.join(kept, on=["title", "category"], how="left", nulls_equal=True)
+        .join(places.lazy(), on="place", how="left")
+        .join(title_cities.lazy(), on="title", how="left")
+        .with_columns(pl.when(travels).then(pl.col("title_city")).otherwise(pl.col("city")).alias("city"))
+        .drop("title_city")
     )
 
 
@@ -71,7 +84,7 @@ def _price_bands(named: pl.LazyFrame, min_band_purchases: int) -> pl.DataFrame:
 
 
 def _spread(named: pl.LazyFrame) -> pl.DataFrame:
-    texts = pl.concat([named.select("user_id", pl.col(name).alias("text")) for name in ("entity", "city")])
+    texts = pl.concat([named.select("user_id", pl.col(name).alias("text")) for name in ("entity", "city", "area")])
     return (
         texts.drop_nulls()
         .unique()

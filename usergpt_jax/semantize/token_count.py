@@ -3,6 +3,7 @@
 import polars as pl
 
 from usergpt_jax.corpus.tokenizer import Tokenizer
+from usergpt_jax.tasks.wording import number_lines
 
 
 class Counter:
@@ -24,6 +25,7 @@ class Counter:
         counts = pl.Series([self.one(text) for text in found], dtype=pl.Int64)
         return texts.replace_strict(found, counts, default=0, return_dtype=pl.Int64)
 
-    def exact(self, texts: pl.Series) -> pl.Series:
-        """Tokens of each text, not remembered: for texts that do not come again."""
-        return pl.Series([len(self._tokenizer.encode(text)) for text in texts], dtype=pl.Int64)
+    def exact(self, mubs: pl.Series) -> pl.Series:
+        """Tokens of each MUB as a prompt holds it, its lines numbered; not remembered, for no MUB comes again."""
+        encode = self._tokenizer.encode
+        return pl.Series([sum(len(encode(line)) for line in number_lines(mub)) for mub in mubs], dtype=pl.Int64)

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from usergpt_jax.core import checkpoint, run_dir
 from usergpt_jax.core import mesh as mesh_lib
-from usergpt_jax.core.config import to_dataclass, to_plain
+from usergpt_jax.core.config import run_config, to_dataclass, to_plain
 from usergpt_jax.core.optimizer import OptimizerConfig
 from usergpt_jax.corpus.batches import Bucket, Encoder, TaskTrees, batch_iterator
 from usergpt_jax.corpus.records import TreeSource
@@ -72,16 +72,17 @@ class SftConfig:
 
 def run(config: ConfigDict, on_change: str) -> None:
     """Writes `4_sft/stage{1,2,3}/`: the model of each stage, and its metrics."""
+    top = run_config(config)
     cfg = to_dataclass(SftConfig, config.sft, "sft")
     model = to_dataclass(Qwen3Config, config.model, "model")
     prompt = to_dataclass(PromptConfig, config.prompt, "prompt")
     mesh_config = to_dataclass(mesh_lib.MeshConfig, config.mesh, "mesh")
-    schema = tag_schema(config.tag_schema)
+    schema = tag_schema(top.tag_schema)
     model.check()
     stage = run_dir.open_stage(
-        config.run_dir,
+        top.run_dir,
         FOLDER,
-        config={"sft": cfg, "model": model, "prompt": prompt, "tag_schema": config.tag_schema, "seed": config.seed},
+        config={"sft": cfg, "model": model, "prompt": prompt, "tag_schema": top.tag_schema, "seed": top.seed},
         inputs=("2_mub", "3_curriculum"),
         on_change=on_change,
     )
@@ -91,12 +92,12 @@ def run(config: ConfigDict, on_change: str) -> None:
     mesh = mesh_lib.make_mesh(mesh_config)
     tokenizer = load_tokenizer(stage.run / "2_mub" / "tokenizer")
     encoder = Encoder(tokenizer, schema, prompt)
-    params = qwen3.init_sharded(model, tokenizer.vocab_size, jax.random.key(config.seed), mesh)
+    params = qwen3.init_sharded(model, tokenizer.vocab_size, jax.random.key(top.seed), mesh)
     card = {
         "model": to_plain(model),
         "vocab_size": tokenizer.vocab_size,
         "prompt": to_plain(prompt),
-        "tag_schema": config.tag_schema,
+        "tag_schema": top.tag_schema,
         "trunk_tokens": cfg.trunk_tokens,
         "tag_branch_tokens": cfg.tag_branch_tokens,
         "summary_branch_tokens": cfg.summary_branch_tokens,
@@ -110,7 +111,7 @@ def run(config: ConfigDict, on_change: str) -> None:
             f"{b.trees.task}_too_long": b.trees.n_too_long for b in buckets
         }
         if not (folder / "model").exists():
-            batches = batch_iterator(buckets, encoder, seed=1000 * config.seed + 10 * index)
+            batches = batch_iterator(buckets, encoder, seed=1000 * top.seed + 10 * index)
             params = train(
                 folder, params, batches, model=model, train_config=_train_config(cfg, index), mesh=mesh, name=name
             )
@@ -140,9 +141,7 @@ def _train_config(cfg: SftConfig, index: int) -> TrainConfig:
     optimizer = OptimizerConfig(
         cfg.lr * cfg.lr_scale[index], cfg.warmup_frac, cfg.final_lr_frac, cfg.weight_decay, cfg.clip_norm
     )
-    return TrainConfig(
-        cfg.n_steps[index], cfg.save_every_steps, cfg.log_every_steps, cfg.chunk_tokens, optimizer
-    )
+    return TrainConfig(cfg.n_steps[index], cfg.save_every_steps, cfg.log_every_steps, cfg.chunk_tokens, optimizer)
 
 
 def _publish(folder: pathlib.Path, params: Params, card: dict[str, Any], encoder: Encoder) -> None:

@@ -39,7 +39,9 @@ class TrainConfig:
     optimizer: OptimizerConfig
 
 
-@functools.partial(jax.jit, static_argnames=("config", "optimizer", "chunk_tokens"), donate_argnames=("params", "state"))
+@functools.partial(
+    jax.jit, static_argnames=("config", "optimizer", "chunk_tokens"), donate_argnames=("params", "state")
+)
 def train_step(
     params: Params,
     state: optax.OptState,
@@ -53,7 +55,8 @@ def train_step(
     loss = functools.partial(sft_loss, config=config, chunk_tokens=chunk_tokens, **batch._asdict())
     (_, parts), grads = jax.value_and_grad(loss, has_aux=True)(params)
     updates, state = optimizer.update(grads, state, params)
-    return optax.apply_updates(params, updates), state, parts, optax.global_norm(grads)
+    new_params: Params = optax.apply_updates(params, updates)  # type: ignore[assignment]
+    return new_params, state, parts, optax.global_norm(grads)
 
 
 def train(
@@ -89,9 +92,7 @@ def train(
         start, arrays, position = restored
         params, state = arrays["params"], arrays["state"]
         batches.set_state(position)
-    step_fn = functools.partial(
-        train_step, config=model, optimizer=optimizer, chunk_tokens=train_config.chunk_tokens
-    )
+    step_fn = functools.partial(train_step, config=model, optimizer=optimizer, chunk_tokens=train_config.chunk_tokens)
     pending: tuple[int, Any] | None = None  # metrics are read one step late, so that the device never waits for them
     progress = tqdm(total=train_config.n_steps, initial=start, desc=name, unit="step")
     with MetricWriter(folder, start) as writer, catch_sigterm() as preemption, progress, jax.set_mesh(mesh):

@@ -64,7 +64,9 @@ def state_at(course: Course, day: Int[Array, ""]) -> State:
         "housing_tenure": _tenure(course, day, age_years, occupation),
         "consumption_level": course.consumption_level,
         "pet": jnp.where(day >= course.pet_day, course.pet, 0),
-        "education": jnp.minimum(course.education, jnp.array([0, 1, 3, 4])[jnp.sum(age_years >= jnp.array([15.5, 18.4, 22.4]))]),
+        "education": jnp.minimum(
+            course.education, jnp.array([0, 1, 3, 4])[jnp.sum(age_years >= jnp.array([15.5, 18.4, 22.4]))]
+        ),
         "occupation": occupation,
         "city_tier": jnp.where(course.settlement == 2, _N_TIERS, _CITY_TIER[city]),
         "activity_zone": _zone(course, occupation),
@@ -174,7 +176,10 @@ def life_events(course: dict[str, Any], start_day: int, as_of_day: int) -> list[
     }
     dated = [(course[field], text) for field, text in names.items()]
     dated += [(course["first_birth_day"] - _PREGNANCY_DAYS, "first pregnancy")]
-    dated += [(day, f"moved to {places.CITIES[city].name}") for day, city in zip(course["move_days"], course["cities"][1:], strict=True)]
+    dated += [
+        (day, f"moved to {places.CITIES[city].name}")
+        for day, city in zip(course["move_days"], course["cities"][1:], strict=True)
+    ]
     if course["pet"]:
         dated.append((course["pet_day"], f"adopted a pet: {priors.PETS[course['pet']]}"))
     for born in (course["first_birth_day"], course["second_birth_day"]):

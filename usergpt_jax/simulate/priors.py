@@ -103,9 +103,7 @@ PET_WEIGHT = np.array([0.62, 0.17, 0.14, 0.035, 0.035])
 # Weight of each interest by gender (columns as INTERESTS), and how it moves with age in decades from 30.
 INTEREST_MALE = np.array([1.0, 1.5, 1.8, 1.2, 0.9, 0.9, 0.9, 0.9, 0.9, 0.2, 1.5, 0.5, 0.1, 0.6, 0.9, 1.0])
 INTEREST_FEMALE = np.array([0.9, 0.1, 0.6, 1.0, 1.2, 1.1, 1.2, 0.8, 0.8, 1.3, 0.3, 1.6, 1.6, 1.1, 0.8, 0.5])
-INTEREST_AGE_SLOPE = np.array(
-    [0.0, 0.3, -0.7, -0.2, 0.1, 0.1, 0.05, -0.15, -0.2, 0.2, 0.0, -0.3, -0.3, 0.5, -1.0, 0.0]
-)
+INTEREST_AGE_SLOPE = np.array([0.0, 0.3, -0.7, -0.2, 0.1, 0.1, 0.05, -0.15, -0.2, 0.2, 0.0, -0.3, -0.3, 0.5, -1.0, 0.0])
 INTEREST_COUNT_FRAC = np.array([0.34, 0.34, 0.22, 0.10])  # one, two, three, four interests
 
 # Hour of the day by source: relative traffic of hours 0..23 (site traffic, meal peaks, commuting; see the reference).

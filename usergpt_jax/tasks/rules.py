@@ -114,9 +114,14 @@ def _lexicon() -> dict[str, tuple[tuple[str, str, float], ...]]:
 
 
 def _core(item: str) -> str:
-    """The item without its price band, lower case."""
-    band, _, rest = item.partition(" ")
-    return (rest if band.lower() in _BANDS else item).lower()
+    """The item without its attributes, lower case: "Lipstick (premium)" -> "lipstick"."""
+    return item.partition(" (")[0].lower()
+
+
+def _band(item: str) -> float:
+    """1 for a premium item, -1 for a budget one, else 0."""
+    attributes = item.partition(" (")[2].rstrip(")").split("; ")
+    return next((value for name, value in _BANDS.items() if name in attributes), 0.0)
 
 
 def _places(seen: list[Sighting]) -> dict[str, dict[str, Support]]:
@@ -153,7 +158,7 @@ def _consumption(seen: list[Sighting]) -> dict[str, Support]:
     bought = [s for s in seen if s.action == "Purchase" and s.source == "E-commerce"]
     if len(bought) < 3:
         return {}
-    bands = [_BANDS.get(s.item.partition(" ")[0].lower(), 0.0) for s in bought]
+    bands = [_band(s.item) for s in bought]
     mean = sum(bands) / len(bands)
     level = _LEVELS[min(int((mean + 1) / 2 * len(_LEVELS)), len(_LEVELS) - 1)]
     telling = [Citation(s.line, s.item) for s, band in zip(bought, bands, strict=True) if band * mean > 0]

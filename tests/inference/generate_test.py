@@ -1,0 +1,101 @@
+import json
+import pathlib
+import shutil
+
+import pytest
+
+from usergpt_jax.core.errors import InputError
+from usergpt_jax.inference import generate
+from usergpt_jax.inference.generate import UserLog
+from usergpt_jax.tags import HPR18
+from usergpt_jax.tasks import summary, tag_prediction
+from usergpt_jax.tasks.wording import PromptConfig
+
+LINES = [f"[Source: E-commerce] [TIME: 2025-0{i}] [TYPE: Purchase] [COUNT: {i}] | Cat Litter" for i in range(1, 6)]
+USERS = [UserLog(f"user {i}", "\n".join(LINES[:i])) for i in range(5)]
+
+
+PROMPTS = [tag_prediction.prompt(tag, PromptConfig(list_options=False)) for tag in HPR18.tags[:2]] + [summary.prompt()]
+
+
+def sampling(model, n_samples=3):
+    return generate.sampling_of(
+        model, PROMPTS, model.tag_branch_tokens, n_samples=n_samples, temperature=1.0, top_k=0, top_p=1.0
+    )
+
+
+def ask(model, users, users_per_batch=2, seed=0):
+    return generate.ask(model, users, PROMPTS, sampling(model), users_per_batch, seed, "test")
+
+
+def test_every_user_question_and_sample_gets_a_text(model):
+    texts = ask(model, USERS)
+    assert [[len(samples) for samples in user] for user in texts] == [[3, 3, 3]] * 5
+
+
+def test_answers_do_not_depend_on_the_company_in_the_batch(model):
+    together = ask(model, USERS)
+    assert ask(model, USERS[::-1]) == together[::-1]
+    assert ask(model, USERS[3:4]) == together[3:4]
+
+
+def test_answers_do_not_depend_on_the_batch_size(model):
+    assert ask(model, USERS, users_per_batch=3) == ask(model, USERS)
+
+
+def test_samples_users_and_seeds_differ(model):
+    twins = [UserLog("a", LINES[0]), UserLog("b", LINES[0])]
+    first, second = ask(model, twins)
+    assert first != second
+    assert len(set(first[0])) > 1
+    assert ask(model, twins, seed=1) != [first, second]
+
+
+def test_batches_of_one_shape_compile_once(model):
+    ask(model, USERS)
+    before = generate._sample._cache_size()
+    ask(model, USERS[::-1])
+    assert generate._sample._cache_size() == before
+
+
+def test_a_run_directory_gives_its_furthest_model(model_folder, tmp_path):
+    for name in ("4_sft/stage1/model", "4_sft/stage3/model"):
+        shutil.copytree(model_folder, tmp_path / name)
+    assert generate.model_folder(tmp_path) == tmp_path / "4_sft/stage3/model"
+    shutil.copytree(model_folder, tmp_path / "5_rl/model")
+    assert generate.model_folder(tmp_path) == tmp_path / "5_rl/model"
+    assert generate.load_model(tmp_path).stage == "stage3"
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"no model here; expected card\.json"):
+        generate.load_model(tmp_path)
+    with pytest.raises(InputError, match="no such folder"):
+        generate.load_model(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("tag_schema", "hpr99", "tag_schema 'hpr99', expected hpr18"),
+        ("vocab_size", 10, "the tokenizer has .* ids, the model 10"),
+        ("prompt", {"colour": 1}, "not a card of this program"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused(model_folder: pathlib.Path, tmp_path, key, value, message):
+    folder = tmp_path / "model"
+    shutil.copytree(model_folder, folder)
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps({**card, key: value}))
+    with pytest.raises(InputError, match=message):
+        generate.load_model(folder)
+
+
+def test_sampling_out_of_range_is_refused(model):
+    with pytest.raises(InputError, match="n_samples"):
+        sampling(model, n_samples=0)
+
+
+def test_an_output_is_as_long_as_the_branch_leaves_room(model):
+    shortest = min(len(model.tokenizer.encode_template(prompt)) for prompt in PROMPTS)
+    assert sampling(model).max_new_tokens == model.tag_branch_tokens - shortest

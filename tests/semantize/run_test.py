@@ -1,0 +1,143 @@
+import json
+import subprocess
+import sys
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+from ml_collections import ConfigDict
+
+from usergpt_jax import schema
+from usergpt_jax.core import run_dir
+from usergpt_jax.core.errors import InputError
+from usergpt_jax.corpus.tokenizer import load_tokenizer
+from usergpt_jax.semantize import ingest_run, run
+from usergpt_jax.semantize.event_map import default_map
+
+MAP = """
+from ml_collections import ConfigDict
+
+
+def get_config():
+    return ConfigDict({"user_id": "uid", "time": "ts", "source": "ecommerce", "action": "purchase", "title": "name"})
+"""
+
+
+def make_config(folder, semantize_config, **changes):
+    section = {key: getattr(semantize_config(), key) for key in semantize_config().__dataclass_fields__}
+    return ConfigDict(
+        {
+            "run_dir": str(folder),
+            "seed": 0,
+            "tag_schema": "hpr18",
+            "semantize": {**section, "max_mub_tokens": 200, **changes},
+            "tokenizer": {"kind": "sentencepiece", "path": "", "vocab_size": 700, "max_piece_chars": 32},
+        }
+    )
+
+
+def save_events(events, folder, events_per_part):
+    stage = run_dir.open_stage(folder, "1_events", config={"rows": events.height})
+    ingest_run.write_parts(events, stage.path, events_per_part)
+    stage.finish({})
+
+
+def read(folder):
+    return pl.read_parquet(folder / "2_mub" / "part-*.parquet")
+
+
+def test_stage_writes_mub_with_a_tokenizer_and_reuses_it(tmp_path, events, semantize_config, capsys):
+    save_events(events, tmp_path, events_per_part=250)
+    config = make_config(tmp_path, semantize_config)
+    run.run(config, "refuse")
+    parts = sorted((tmp_path / "2_mub").glob("part-*.parquet"))
+    assert len(parts) == len(sorted((tmp_path / "1_events").glob("part-*.parquet"))) == 3
+    for part in parts:
+        schema.check_columns(pq.read_schema(part), schema.MUB_SCHEMA, str(part))
+    tokenizer = load_tokenizer(tmp_path / "2_mub/tokenizer")
+    assert all(
+        len(tokenizer.encode(row["mub"])) == row["mub_tokens"] <= 200 for row in read(tmp_path).iter_rows(named=True)
+    )
+    counts = run_dir.read_manifest(tmp_path, "2_mub").counts
+    assert counts["users"] == 6
+    assert counts["raw_tokens"] > counts["refined_tokens"] > counts["aggregated_tokens"] >= counts["mub_tokens"]
+    run.run(config, "refuse")
+    assert capsys.readouterr().out.endswith("2_mub: reused\n")
+
+
+def test_two_runs_give_equal_files(tmp_path, events, semantize_config):
+    for name in ("a", "b"):
+        save_events(events, tmp_path / name, events_per_part=400)
+        run.run(make_config(tmp_path / name, semantize_config), "refuse")
+    assert read(tmp_path / "a").equals(read(tmp_path / "b"))
+
+
+def test_another_tokenizer_section_is_another_stage(tmp_path, events, semantize_config):
+    save_events(events, tmp_path, events_per_part=1000)
+    config = make_config(tmp_path, semantize_config)
+    run.run(config, "refuse")
+    config.tokenizer.vocab_size = 600
+    with pytest.raises(run_dir.RunDirError, match=r"tokenizer.vocab_size: 700 there, 600 here"):
+        run.run(config, "refuse")
+
+
+def test_truth_sets_as_of_per_user(tmp_path, events, semantize_config):
+    save_events(events, tmp_path, events_per_part=1000)
+    users = events["user_id"].unique().sort()
+    times = [f"2024-0{i + 1}-01" for i in range(len(users))]
+    truth = pl.DataFrame({"user_id": users, "as_of": pl.Series(times).str.to_datetime("%Y-%m-%d", time_unit="ms")})
+    truth.write_parquet(tmp_path / "1_events/users.parquet")
+    run.run(make_config(tmp_path, semantize_config, as_of=""), "refuse")
+    assert read(tmp_path).sort("user_id").select("user_id", "as_of").equals(truth)
+
+
+def test_a_folder_without_events_is_refused(tmp_path, semantize_config):
+    run_dir.open_stage(tmp_path, "1_events", config={}).finish({})
+    with pytest.raises(InputError, match="no part-"):
+        run.run(make_config(tmp_path, semantize_config), "refuse")
+
+
+def test_an_imported_log_runs_through_semantize(tmp_path, semantize_config, capsys):
+    (tmp_path / "map.py").write_text(MAP)
+    (tmp_path / "log.csv").write_text(
+        "uid,ts,name\n" + "".join(f"u{i % 9},2025-01-{i % 28 + 1},RED LUNCH BAG {i}\n" for i in range(90))
+    )
+    ingest_run.run(str(tmp_path / "log.csv"), str(tmp_path / "map.py"), str(tmp_path / "run"), "refuse")
+    assert "90 rows read, 90 events of 9 users" in capsys.readouterr().out
+    assert json.loads((tmp_path / "run/1_events/import_report.json").read_text())["events"] == 90
+    config = make_config(tmp_path / "run", semantize_config, as_of="")
+    run.run(config, "refuse")
+    assert all("Lunch Bag" in text for text in read(tmp_path / "run")["mub"])
+
+
+def test_a_broken_log_leaves_nothing_that_looks_complete(tmp_path):
+    (tmp_path / "map.py").write_text(MAP)
+    (tmp_path / "log.csv").write_text("uid,ts,name\na,never,Tea\n")
+    with pytest.raises(InputError):
+        ingest_run.run(str(tmp_path / "log.csv"), str(tmp_path / "map.py"), str(tmp_path / "run"), "refuse")
+    assert not (tmp_path / "run/1_events").exists()
+
+
+def test_a_map_file_with_an_unknown_key_names_file_and_key(tmp_path):
+    (tmp_path / "map.py").write_text(MAP.replace('"title"', '"tittle"'))
+    with pytest.raises(InputError, match=r"map.py: config.map: unknown key 'tittle'"):
+        ingest_run.run(str(tmp_path / "log.csv"), str(tmp_path / "map.py"), str(tmp_path / "run"), "refuse")
+
+
+def test_parts_never_split_a_user(tmp_path, more_events):
+    ingest_run.write_parts(more_events(n_users=7, n_events=30), tmp_path, events_per_part=50)
+    users = [set(pl.read_parquet(part)["user_id"]) for part in sorted(tmp_path.glob("part-*.parquet"))]
+    assert len(users) > 1
+    assert sum(map(len, users)) == len(set().union(*users)) == 7
+
+
+def test_default_map_declares_every_key():
+    assert default_map().negative_quantity == "drop"
+
+
+def test_launch_script_prints_one_line_on_bad_input(tmp_path):
+    (tmp_path / "map.py").write_text(MAP)
+    flags = ["--events", str(tmp_path / "no.csv"), "--map", str(tmp_path / "map.py"), "--run", str(tmp_path / "run")]
+    done = subprocess.run([sys.executable, "launch/ingest.py", *flags], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == f"error: {tmp_path / 'no.csv'}: no such log file\n"

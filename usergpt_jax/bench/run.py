@@ -1,0 +1,240 @@
+"""The stage `bench`: HPR-Bench on the held-out users for every trained model of the run and the baselines."""
+
+import dataclasses
+import gzip
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+from usergpt_jax.bench import baselines, features, items, measure, metrics, score, tables
+from usergpt_jax.bench.items import Item
+from usergpt_jax.core.config import to_dataclass, to_plain
+from usergpt_jax.core.errors import InputError
+from usergpt_jax.core.run_dir import MANIFEST, open_stage
+from usergpt_jax.corpus.split import SplitConfig
+from usergpt_jax.corpus.tokenizer import Tokenizer, load_tokenizer
+from usergpt_jax.inference import generate
+from usergpt_jax.inference.generate import LoadedModel, UserLog
+from usergpt_jax.schema import Result, TagSchema
+from usergpt_jax.tasks import summary, tag_prediction
+
+FOLDER = "6_bench"
+# Model name to its folder in a run, in the order of training.
+MODELS = {
+    "stage1": "4_sft/stage1/model",
+    "stage2": "4_sft/stage2/model",
+    "stage3": "4_sft/stage3/model",
+    "df_grpo": "5_rl/model",
+}
+BASELINES = ("majority", "rule", "linear", "linear_mub")
+_MIN_USERS_A_WORD = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchConfig:
+    """How the benchmark is run.
+
+    Attributes:
+      max_users: items are at most so many held-out users.
+      n_samples: outputs a tag question; the n of Avg@n.
+      n_summaries: outputs of the summary task a user.
+      pass_k: the ks of Pass@k, each at most `n_samples`.
+      temperature: of sampling; 0 is greedy.
+      top_k: tokens kept; 0 keeps all.
+      top_p: probability mass kept, in (0, 1].
+      max_summary_chars: up to where a portrait counts as concise.
+      users_per_batch: users sampled at once.
+      bootstrap_draws: resamplings of the users behind each interval.
+      linear_c: inverse L2 strength of the linear baselines, above 0.
+    """
+
+    max_users: int
+    n_samples: int
+    n_summaries: int
+    pass_k: tuple[int, ...]
+    temperature: float
+    top_k: int
+    top_p: float
+    max_summary_chars: int
+    users_per_batch: int
+    bootstrap_draws: int
+    linear_c: float
+
+    def __post_init__(self) -> None:
+        for key in ("max_users", "n_samples", "n_summaries", "users_per_batch", "bootstrap_draws", "linear_c"):
+            if getattr(self, key) <= 0:
+                raise InputError(f"config.bench.{key}: expected above 0, got {getattr(self, key)}")
+        for k in self.pass_k:
+            if not 1 <= k <= self.n_samples:
+                raise InputError(f"config.bench.pass_k: expected 1 to n_samples={self.n_samples}, got {k}")
+
+
+class Outputs(NamedTuple):
+    """Sampled texts of one model: tags[user][tag][sample], summaries[user][sample]."""
+
+    tags: list[list[list[str]]]
+    summaries: list[list[str]]
+
+
+def run(config: ConfigDict, on_change: str) -> None:
+    """Runs the benchmark of a run directory.
+
+    Raises:
+      InputError: config or run directory do not fit.
+    """
+    section = to_dataclass(BenchConfig, config.bench, "bench")
+    split = to_dataclass(SplitConfig, config.split, "split")
+    if config.tag_schema not in generate.SCHEMAS:
+        raise InputError(f"config.tag_schema: {config.tag_schema!r}, expected {' or '.join(generate.SCHEMAS)}")
+    schema = generate.SCHEMAS[config.tag_schema]
+    root = pathlib.Path(config.run_dir)
+    trained = tuple(folder for folder in ("4_sft", "5_rl") if (root / folder / MANIFEST).exists())
+    stage = open_stage(
+        root,
+        FOLDER,
+        config={
+            "bench": to_plain(section),
+            "split": to_plain(split),
+            "seed": config.seed,
+            "tag_schema": config.tag_schema,
+        },
+        inputs=("1_events", "2_mub", *trained),
+        on_change=on_change,
+    )
+    if stage is None:
+        print(f"{FOLDER}: reused")
+        return
+    stage.clear()
+    train, held_out = items.split_users(items.read_users(root, schema), split)
+    bench = held_out[: section.max_users]
+    items.write_items(stage.path / items.ITEMS_FILE, bench, schema)
+
+    outputs = _baseline_outputs(root, schema, train, bench, section)
+    tokenizer = load_tokenizer(root / "2_mub" / "tokenizer")
+    names = [name for name, folder in MODELS.items() if (root / folder / "card.json").exists()]
+    for name in names:
+        outputs[name] = sample_outputs(generate.load_model(root / MODELS[name]), bench, section, config.seed, name)
+    write_outputs(stage.path / "outputs.jsonl.gz", schema, bench, outputs)
+    found = evaluate(schema, bench, outputs, tokenizer, section, config.seed)
+    write_results(stage.path / "results.jsonl", found)
+    print(closing_tables(found, [*names, *BASELINES], section, schema))
+    stage.finish({"items": len(bench), "baseline_users": len(train), "models": [*BASELINES, *names]})
+    print(f"{FOLDER}: {len(bench)} held-out users, {len(outputs)} models, {len(found)} results")
+
+
+def sample_outputs(model: LoadedModel, bench: Sequence[Item], section: BenchConfig, seed: int, name: str) -> Outputs:
+    """Samples a model on every item of both tasks."""
+    users = [UserLog(item.user_id, item.mub) for item in bench]
+
+    def ask(prompts: list[str], branch_tokens: int, n_samples: int, label: str) -> list[list[list[str]]]:
+        sampling = generate.sampling_of(
+            model,
+            prompts,
+            branch_tokens,
+            n_samples=n_samples,
+            temperature=section.temperature,
+            top_k=section.top_k,
+            top_p=section.top_p,
+        )
+        return generate.ask(model, users, prompts, sampling, section.users_per_batch, seed, label)
+
+    prompts = [tag_prediction.prompt(tag, model.prompt) for tag in model.schema.tags]
+    tags = ask(prompts, model.tag_branch_tokens, section.n_samples, f"{name} tags")
+    summaries = ask([summary.prompt()], model.summary_branch_tokens, section.n_summaries, f"{name} summary")
+    return Outputs(tags, [by_prompt[0] for by_prompt in summaries])
+
+
+def evaluate(
+    schema: TagSchema,
+    bench: Sequence[Item],
+    outputs: dict[str, Outputs],
+    tokenizer: Tokenizer,
+    section: BenchConfig,
+    seed: int,
+) -> list[Result]:
+    """All results, sorted by model, task, metric and scope."""
+    known = measure.known_mask(schema, bench)
+    draws = metrics.draw_weights(len(bench), section.bootstrap_draws, seed)
+    measured = {}
+    for model, texts in outputs.items():
+        tags = score.score_tags(schema, bench, texts.tags)
+        summaries = score.score_summaries(schema, bench, texts.summaries, tokenizer, section.max_summary_chars)
+        measured[model] = {
+            **measure.measure_tags(schema, tags, known, section.pass_k),
+            **measure.measure_summaries(schema, summaries, known, bench),
+        }
+    average = f"avg@{section.n_samples}"
+    headline = (measure.TAGS, average, "all")
+    trained = [name for name in outputs if name in MODELS]
+    pairs = [(name, baseline) for name in trained for baseline in ("majority", "linear")]
+    pairs += [("df_grpo", "stage3")] if {"df_grpo", "stage3"} <= set(trained) else []
+    compared = [key for key in measured["linear"] if key[1] in (average, "acc_ex") and not key[2].startswith("tag:")]
+    found = [
+        *measure.results(measured, draws),
+        *measure.differences(measured, pairs, compared, draws),
+        *measure.gap_closed(measured, trained, "majority", "linear", headline, draws),
+    ]
+    return sorted(found, key=lambda r: (r.model, r.task, r.metric, r.scope))
+
+
+def closing_tables(found: Sequence[Result], models: Sequence[str], section: BenchConfig, schema: TagSchema) -> str:
+    """What the stage prints when it ends."""
+    differences = [r for r in found if " - " in r.model or r.metric.startswith("gap_")]
+    parts = [
+        tables.tag_table(found, models, f"avg@{section.n_samples}", tuple(schema.dimensions)),
+        tables.summary_table(found, models),
+        tables.difference_lines(differences),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def write_results(path: pathlib.Path, found: Sequence[Result]) -> None:
+    """One line a result."""
+    path.write_text("".join(json.dumps(dataclasses.asdict(r)) + "\n" for r in found), encoding="utf-8")
+
+
+def write_outputs(path: pathlib.Path, schema: TagSchema, bench: Sequence[Item], outputs: dict[str, Outputs]) -> None:
+    """One line a model and user with every sampled text, for error analysis; the same bytes for the same content."""
+    with path.open("wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as file:
+        for model, texts in outputs.items():
+            for item, by_tag, summaries in zip(bench, texts.tags, texts.summaries, strict=True):
+                line = {
+                    "model": model,
+                    "user_id": item.user_id,
+                    "gold": dict(item.gold),
+                    "tags": dict(zip(schema.names, by_tag, strict=True)),
+                    "summary": summaries,
+                }
+                file.write((json.dumps(line, ensure_ascii=False) + "\n").encode())
+
+
+def _baseline_outputs(
+    root: pathlib.Path, schema: TagSchema, train: Sequence[Item], bench: Sequence[Item], section: BenchConfig
+) -> dict[str, Outputs]:
+    gold = [item.gold for item in train]
+
+    def linear(train_bags: list[features.Bag], bench_bags: list[features.Bag], label: str) -> list[baselines.Values]:
+        x, x_test = features.design(train_bags, bench_bags, _MIN_USERS_A_WORD)
+        return baselines.linear(schema, x, gold, x_test, c=section.linear_c, label=label)
+
+    parts = sorted((root / "1_events").glob("part-*.parquet"))
+    bags = features.log_bags(parts, [item.user_id for item in (*train, *bench)])
+    predictions = {
+        "majority": baselines.majority(schema, gold, len(bench)),
+        "rule": baselines.rule(schema, [item.mub for item in bench]),
+        "linear": linear([bags[i.user_id] for i in train], [bags[i.user_id] for i in bench], "linear"),
+        "linear_mub": linear(
+            [features.mub_bag(i.mub) for i in train], [features.mub_bag(i.mub) for i in bench], "linear_mub"
+        ),
+    }
+    return {name: _repeated(schema, values, section) for name, values in predictions.items()}
+
+
+def _repeated(schema: TagSchema, predictions: Sequence[baselines.Values], section: BenchConfig) -> Outputs:
+    """Outputs of a deterministic predictor: its n samples are all alike."""
+    written = [baselines.as_outputs(schema, values) for values in predictions]
+    tags = [[[answer] * section.n_samples for answer in answers] for answers, _ in written]
+    return Outputs(tags, [[text] * section.n_summaries for _, text in written])

@@ -1,0 +1,263 @@
+"""DF-GRPO: roll out, score, filter, compare within groups, update. Paper: §3.3.4.
+
+Differs from the paper: filtered groups are replaced by fresh ones, up to `max_rounds` rollouts an iteration, so that
+updates stay full; G, beta and the bounds of the group filter were not published.
+"""
+
+import dataclasses
+import functools
+import pathlib
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh
+from tqdm import tqdm
+
+from usergpt_jax.core import mesh as mesh_lib
+from usergpt_jax.core.metrics import MetricWriter
+from usergpt_jax.core.optimizer import OptimizerConfig, make_optimizer
+from usergpt_jax.core.resume import Preempted, StateStore, catch_sigterm
+from usergpt_jax.corpus.batches import Encoder
+from usergpt_jax.models.policy import branch_logprobs
+from usergpt_jax.models.qwen3 import Params, Qwen3Config
+from usergpt_jax.models.sampler import SamplingConfig
+from usergpt_jax.rl.advantage import ADVANTAGE
+from usergpt_jax.rl.filters import Filtered, dual_filter
+from usergpt_jax.rl.loss import PolicyBatch, PolicyParts, policy_loss
+from usergpt_jax.rl.reward import RewardConfig, Rewards, score
+from usergpt_jax.rl.rollout import Prompts, Rollout, rollout
+from usergpt_jax.tasks import summary
+
+NORMALISE = ("after", "before")
+
+
+@dataclasses.dataclass(frozen=True)
+class GrpoConfig:
+    """How DF-GRPO learns.
+
+    Attributes:
+      n_steps: iterations, one update each.
+      batch_groups: groups an update.
+      max_rounds: rollouts of `batch_groups` groups an iteration may take to fill its batch.
+      sample_filter: drop truncated and malformed samples.
+      group_filter: drop groups whose mean reward is outside [eps_low, eps_high].
+      eps_low: lower bound.
+      eps_high: upper bound.
+      advantage: a key of `ADVANTAGE`.
+      normalise: whether the sample filter is applied before the advantages are computed ("after": over the samples
+        that are left) or they are computed over the whole group first ("before").
+      clip_ratio: of the policy loss.
+      kl_weight: beta.
+      save_every_steps: steps between saved states.
+      chunk_tokens: tokens whose logits exist at once.
+      optimizer: learning rate and the like.
+    """
+
+    n_steps: int
+    batch_groups: int
+    max_rounds: int
+    sample_filter: bool
+    group_filter: bool
+    eps_low: float
+    eps_high: float
+    advantage: str
+    normalise: str
+    clip_ratio: float
+    kl_weight: float
+    save_every_steps: int
+    chunk_tokens: int
+    optimizer: OptimizerConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    """What rollouts and rewards need besides parameters."""
+
+    config: Qwen3Config
+    encoder: Encoder
+    sampling: SamplingConfig
+    reward: RewardConfig
+
+    @functools.cached_property
+    def question(self) -> list[int]:
+        """Token ids of the summary question."""
+        return self.encoder.tokenizer.encode_template(summary.prompt())
+
+
+_reference = functools.partial(jax.jit, static_argnames=("config", "chunk_tokens"))(branch_logprobs)
+
+
+@functools.partial(
+    jax.jit,
+    static_argnames=("config", "optimizer", "chunk_tokens", "clip_ratio", "kl_weight"),
+    donate_argnames=("params", "state"),
+)
+def update(
+    params: Params,
+    state: optax.OptState,
+    reference_logprob: jax.Array,
+    batch: PolicyBatch,
+    *,
+    config: Qwen3Config,
+    optimizer: optax.GradientTransformation,
+    chunk_tokens: int,
+    clip_ratio: float,
+    kl_weight: float,
+) -> tuple[Params, optax.OptState, PolicyParts, jax.Array]:
+    """One policy update; returns new parameters and state, the loss's parts and the gradient norm."""
+    loss = functools.partial(
+        policy_loss, config=config, chunk_tokens=chunk_tokens, clip_ratio=clip_ratio, kl_weight=kl_weight
+    )
+    (_, parts), grads = jax.value_and_grad(loss, has_aux=True)(params, reference_logprob, batch)
+    updates, state = optimizer.update(grads, state, params)
+    new_params: Params = optax.apply_updates(params, updates)  # type: ignore[assignment]
+    return new_params, state, parts, optax.global_norm(grads)
+
+
+def train(
+    folder: pathlib.Path,
+    params: Params,
+    prompts: grain.DatasetIterator[Prompts],
+    policy: Policy,
+    cfg: GrpoConfig,
+    mesh: Mesh,
+    seed: int,
+) -> Params:
+    """Runs `n_steps` iterations, going on from the state that a killed run left in `folder`.
+
+    Raises:
+      Preempted: SIGTERM came; the state is saved.
+      FloatingPointError: a metric is NaN or infinite; the message names the step.
+    """
+    reference = jax.tree.map(jnp.copy, params)
+    optimizer = make_optimizer(cfg.optimizer, cfg.n_steps)
+    state = jax.jit(optimizer.init)(params)
+    store = StateStore(folder / "state", cfg.save_every_steps)
+    start = 0
+    if (restored := store.restore({"params": params, "state": state})) is not None:
+        start, arrays, position = restored
+        params, state = arrays["params"], arrays["state"]
+        prompts.set_state(position)
+    progress = tqdm(total=cfg.n_steps, initial=start, desc="df_grpo", unit="step")
+    with MetricWriter(folder, start) as writer, catch_sigterm() as preemption, progress, jax.set_mesh(mesh):
+        for step in range(start + 1, cfg.n_steps + 1):
+            key = jax.random.fold_in(jax.random.key(seed), step)
+            batch, metrics = collect(params, prompts, policy, cfg, key)
+            batch = mesh_lib.shard_batch(mesh, batch)
+            tokens = (batch.trunk, batch.trunk_mask, batch.branches, batch.branch_mask)
+            reference_logprob, _ = _reference(reference, policy.config, *tokens, chunk_tokens=cfg.chunk_tokens)
+            params, state, parts, grad_norm = update(
+                params,
+                state,
+                reference_logprob,
+                batch,
+                config=policy.config,
+                optimizer=optimizer,
+                chunk_tokens=cfg.chunk_tokens,
+                clip_ratio=cfg.clip_ratio,
+                kl_weight=cfg.kl_weight,
+            )
+            writer.write(
+                step, metrics | {k: float(v) for k, v in parts._asdict().items()} | {"grad_norm": float(grad_norm)}
+            )
+            progress.update()
+            progress.set_postfix(reward=f"{metrics['reward']:.3f}")
+            last = preemption.requested and step < cfg.n_steps
+            store.save(step, {"params": params, "state": state}, prompts.get_state(), force=last)
+            if last:
+                store.close()
+                raise Preempted(step)
+    store.close()
+    return params
+
+
+def collect(
+    params: Params, prompts: grain.DatasetIterator[Prompts], policy: Policy, cfg: GrpoConfig, key: jax.Array
+) -> tuple[PolicyBatch, dict[str, float]]:
+    """Rolls out until `batch_groups` groups have passed the filters, or `max_rounds` rollouts are done.
+
+    Slots that stay empty hold groups of weight zero, so that shapes never change.
+    """
+    rounds: list[tuple[Prompts, Rollout, Rewards, Filtered]] = []
+    passed = 0
+    while passed < cfg.batch_groups and len(rounds) < cfg.max_rounds:
+        asked = next(prompts)
+        drawn = rollout(
+            params,
+            asked,
+            policy.question,
+            jax.random.fold_in(key, len(rounds)),
+            config=policy.config,
+            sampling=policy.sampling,
+            encoder=policy.encoder,
+        )
+        rewards = score(drawn.texts, asked.labels, policy.encoder.schema, policy.reward)
+        kept = dual_filter(
+            rewards.total,
+            rewards.well_formed > 0,
+            drawn.truncated,
+            sample_filter=cfg.sample_filter,
+            group_filter=cfg.group_filter,
+            eps_low=cfg.eps_low,
+            eps_high=cfg.eps_high,
+        )
+        passed += int(kept.keep.any(1).sum())
+        rounds.append((asked, drawn, rewards, kept))
+    return _assemble(rounds, cfg), _metrics(rounds, passed, cfg)
+
+
+def _assemble(rounds: list[tuple[Prompts, Rollout, Rewards, Filtered]], cfg: GrpoConfig) -> PolicyBatch:
+    """Takes the groups that passed, first come first, then fills up with others at weight zero."""
+    keep = np.concatenate([kept.keep for *_, kept in rounds])
+    chosen = np.argsort(~keep.any(1), kind="stable")[: cfg.batch_groups]
+    drawn = Rollout(*(np.concatenate(arrays) for arrays in zip(*(r[:5] for _, r, *_ in rounds), strict=True)), [])
+    trunk, trunk_mask = (np.concatenate([getattr(p, name) for p, *_ in rounds]) for name in ("trunk", "trunk_mask"))
+    total = np.concatenate([_total(rewards, cfg) for *_, rewards, _ in rounds])
+    counted = keep if cfg.normalise == "after" else np.ones_like(keep)
+    advantage = np.where(keep, ADVANTAGE[cfg.advantage](total, counted), 0.0).astype(np.float32)
+    return PolicyBatch(
+        *(
+            array[chosen]
+            for array in (
+                trunk,
+                trunk_mask,
+                drawn.branches,
+                drawn.branch_mask,
+                drawn.output_mask,
+                drawn.old_logprob,
+                advantage,
+                keep.astype(np.float32),
+            )
+        )
+    )
+
+
+def _total(rewards: Rewards, cfg: GrpoConfig) -> np.ndarray:
+    """Without the sample filter, form is a reward of its own; behind it, every sample has it."""
+    return rewards.total if cfg.sample_filter else rewards.total + rewards.well_formed
+
+
+def _metrics(
+    rounds: list[tuple[Prompts, Rollout, Rewards, Filtered]], passed: int, cfg: GrpoConfig
+) -> dict[str, float]:
+    """Figures over all samples of the iteration, dropped ones included."""
+    rewards = Rewards(*(np.concatenate(arrays) for arrays in zip(*(r for _, _, r, _ in rounds), strict=True)))
+    lengths = np.concatenate([drawn.output_mask.sum(-1) for _, drawn, *_ in rounds])
+    counts = {
+        name: float(sum(getattr(kept, name) for *_, kept in rounds)) for name in Filtered._fields if name != "keep"
+    }
+    return {
+        "reward": float(rewards.total.mean()),
+        "format_rate": float(rewards.well_formed.mean()),
+        "atomic_accuracy": float(rewards.atomic.mean()),
+        "quality": float(rewards.quality.mean()),
+        "extracted_accuracy": float(rewards.extracted.mean()),
+        "response_tokens": float(lengths.mean()),
+        "truncated_rate": float(np.mean([drawn.truncated.mean() for _, drawn, *_ in rounds])),
+        "rounds": float(len(rounds)),
+        "groups_used": float(min(passed, cfg.batch_groups)),
+        **counts,
+    }
