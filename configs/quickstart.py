@@ -36,7 +36,7 @@ def get_config() -> ConfigDict:
             "monthly_months": 1,  # before that, distant actions by month
             "distant_actions": ("purchase", "visit"),  # older still, by year
             "top_k": 16,  # entities kept a slice
-            "top_places": 2,  # cities, and as many areas of cities, kept a slice
+            "top_places": 1,  # cities, and as many areas of cities, kept a slice
             "attribute_kinds": ("price_band", "size", "audience"),  # most telling first; also: brand
             "max_attributes": 2,  # attributes kept an entity
             "min_band_purchases": 20,  # of a category, before a price is called premium or budget
@@ -146,7 +146,7 @@ def get_config() -> ConfigDict:
             "max_summary_chars": 600,  # longer portraits lose in the judge's conciseness
             "users_per_batch": 8,
             "bootstrap_draws": 1000,
-            "linear_c": 0.03,  # inverse L2 strength of the linear baselines
+            "linear_c": 0.003,  # inverse L2 strength of the linear baselines
         }
     )
     return config

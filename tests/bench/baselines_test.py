@@ -69,9 +69,16 @@ def test_a_bag_of_the_log_counts_categories_and_cities(tmp_path):
     }
 
 
-def test_a_bag_of_the_mub_counts_lines_by_item_with_and_without_attributes():
-    line = "[Source: E-commerce] [TIME: 2025] [TYPE: Purchase] [COUNT: 1] | "
-    assert features.mub_bag(f"{line}Tea (premium), Cup\n{line}Tea") == {"Tea (premium)": 1, "Tea": 2, "Cup": 1}
+def test_a_bag_of_the_mub_counts_items_by_source_and_attributes():
+    header = "[Source: E-commerce] [TIME: 2025] [TYPE: Purchase] [COUNT: 1] | "
+    mub = f"{header}Tea (premium; women), Cup (premium)\n{header}Tea\n{header.replace('E-commerce', 'Travel')}Chengdu"
+    assert features.mub_bag(mub) == {
+        "[Source: E-commerce] Tea": 2,
+        "[Source: E-commerce] Cup": 1,
+        "[Source: Travel] Chengdu": 1,
+        "(premium)": 2,
+        "(women)": 1,
+    }
 
 
 def test_features_are_standardised_by_training_users_and_rare_words_left_out():

@@ -77,7 +77,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("tag_schema", "hpr99", "tag_schema 'hpr99', expected hpr18"),
+        ("tag_schema", "hpr99", "'hpr99' is not one of hpr18"),
         ("vocab_size", 10, "the tokenizer has .* ids, the model 10"),
         ("prompt", {"colour": 1}, "not a card of this program"),
     ],

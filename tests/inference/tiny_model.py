@@ -29,7 +29,7 @@ TINY = {
 def write_model(folder: pathlib.Path, stage: str, seed: int) -> pathlib.Path:
     """An untrained model in the form that trainers write."""
     texts = wording(HPR18)
-    tokenizer = train_sentencepiece(texts, folder / "tokenizer", vocab_size=1500, max_piece_chars=48, seed=0)
+    tokenizer = train_sentencepiece(texts, texts, folder / "tokenizer", vocab_size=1500, max_piece_chars=48, seed=0)
     params = qwen3.init(qwen3.Qwen3Config(**TINY), tokenizer.vocab_size, jax.random.key(seed))
     card = {
         "model": TINY,

@@ -31,7 +31,7 @@ def test_distant_purchases_outlive_daily_browsing(events, semantize_config, toke
 def test_a_tokenizer_that_makes_more_of_the_whole_still_fits(events, semantize_config, tokenizer):
     class Jealous(type(tokenizer)):
         def encode(self, text):
-            return super().encode(text) * (2 if "\n" in text.strip() else 1)
+            return super().encode(text) * (2 if " | " in text else 1)
 
     made = semantize_events(events, semantize_config(max_mub_tokens=600), Jealous()).mub
     assert (made["mub_tokens"] <= 600).all()

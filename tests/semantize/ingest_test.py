@@ -221,6 +221,8 @@ def test_files_of_another_kind_are_refused(tmp_path):
         read_events(write(tmp_path, "x", "log.xlsx"), mapping())
     with pytest.raises(InputError, match="cannot be read as parquet"):
         read_events(write(tmp_path, "not parquet", "log.parquet"), mapping())
+    with pytest.raises(InputError, match=r"log.csv: cannot be read as csv: [^\n]*$"):
+        read_events(write(tmp_path, "uid,ts,name\na,2025-01-01,Tea,extra\n"), mapping())
     with pytest.raises(InputError, match="cannot be read as jsonl"):
         read_events(write(tmp_path, '{"uid": \n', "log.jsonl"), mapping())
 

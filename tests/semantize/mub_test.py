@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from usergpt_jax import schema
@@ -45,6 +45,7 @@ def test_the_papers_line_is_written_and_read():
     assert mub.parse_line(LINE) == line
 
 
+@settings(deadline=None, derandomize=True, database=None)
 @given(
     st.lists(
         st.tuples(
@@ -69,6 +70,7 @@ def test_parser_inverts_writer_whatever_the_titles_say(lines):
     assert len(text.splitlines()) == len(made)
 
 
+@settings(deadline=None, derandomize=True, database=None)
 @given(HOSTILE)
 def test_escaped_text_holds_no_syntax_and_escapes_to_itself(text):
     escaped = mub.escape(text)

@@ -8,6 +8,7 @@ from usergpt_jax.core.config import ConfigError
 from usergpt_jax.semantize import mub
 from usergpt_jax.semantize.pipeline import semantize_events
 from usergpt_jax.semantize.survey import survey_log
+from usergpt_jax.tasks.wording import number_lines
 
 DAY = datetime.datetime(2025, 6, 30, 12)
 
@@ -24,7 +25,7 @@ def test_mub_has_the_declared_schema_and_parses(events, semantize_config, tokeni
         lines = mub.parse(row["mub"])
         assert len(lines) == row["n_lines"] == len(row["refs"]) > 0
         assert row["mub_chars"] == len(row["mub"])
-        assert row["mub_tokens"] == len(tokenizer.encode(row["mub"]))
+        assert row["mub_tokens"] == sum(len(tokenizer.encode(line)) for line in number_lines(row["mub"]))
 
 
 def test_refs_of_a_line_are_the_events_it_counts(events, semantize_config, tokenizer):
@@ -69,7 +70,7 @@ def test_city_is_an_item_of_its_own(event_rows, semantize_config, tokenizer):
         "title": "Tea",
         "category": "Bubble Tea",
     }
-    frame = event_rows([{**row, "place": "Xihu, Hangzhou"}, {**row, "category": "Hot Pot", "place": "Hangzhou"}])
+    frame = event_rows([{**row, "place": "Hangzhou"}, {**row, "category": "Hot Pot", "place": "Hangzhou"}])
     made = semantize_events(frame, semantize_config(), tokenizer)
     assert made.mub["mub"].item().endswith("[TYPE: Purchase] [COUNT: 2] | Bubble Tea, Hot Pot, Hangzhou")
 
@@ -101,6 +102,40 @@ def test_frequency_ranks_and_top_k_cuts(event_rows, semantize_config, tokenizer)
     made = semantize_events(frame, semantize_config(top_k=2), tokenizer)
     (line,) = lines_of(made)["a"]
     assert (line.count, line.items) == (6, ("Pen", "Rug"))
+
+
+def test_travel_keeps_every_destination_and_other_sources_the_main_city(event_rows, semantize_config, tokenizer):
+    row = {"user_id": "a", "time": DAY, "action": "purchase", "title": "x", "category": "Tea"}
+    cities = ["Beijing", "Beijing", "Wuhan", "Xiamen"]
+    frame = event_rows([{**row, "source": source, "place": city} for source in ("travel", "poi") for city in cities])
+    for line in lines_of(semantize_events(frame, semantize_config(top_places=1), tokenizer))["a"]:
+        kept = ("Beijing", "Wuhan", "Xiamen") if line.source == "travel" else ("Beijing",)
+        assert line.items[0] == "Tea"
+        assert set(line.items[1:]) == set(kept)
+
+
+def test_a_travel_event_without_place_takes_the_city_of_its_title(event_rows, semantize_config, tokenizer):
+    row = {"user_id": "a", "time": DAY, "action": "click", "title": "Train ticket to wuhan, first class"}
+    row["category"] = "Train Ticket"
+    frame = event_rows([{**row, "source": source} for source in ("travel", "ecommerce")])
+    made = semantize_events(frame, semantize_config(), tokenizer)
+    items = {line.source: line.items for line in lines_of(made)["a"]}
+    assert items == {"travel": ("Train Ticket", "Wuhan"), "ecommerce": ("Train Ticket",)}
+
+
+def test_an_area_of_a_city_is_an_item_beside_it(event_rows, semantize_config, tokenizer):
+    row = {"user_id": "a", "time": DAY, "source": "poi", "action": "visit", "title": "x", "category": "Cinema"}
+    made = semantize_events(event_rows([{**row, "place": "Hangzhou CBD"}]), semantize_config(), tokenizer)
+    assert lines_of(made)["a"][0].items == ("Cinema", "Hangzhou", "CBD")
+
+
+def test_of_two_sizes_the_latest_stands(event_rows, semantize_config, tokenizer):
+    row = {"user_id": "a", "source": "ecommerce", "action": "purchase", "category": "Diapers"}
+    rows = [
+        {**row, "title": f"Diapers Size {size}", "time": DAY.replace(hour=hour)} for hour, size in ((9, "M"), (10, "L"))
+    ]
+    made = semantize_events(event_rows(rows), semantize_config(), tokenizer)
+    assert lines_of(made)["a"][0].items == ("Diapers (size L)",)
 
 
 def test_an_attribute_needs_half_of_the_items_events(event_rows, semantize_config, tokenizer):
@@ -149,7 +184,8 @@ def test_hostile_titles_stay_inside_their_item(event_rows, semantize_config, tok
     [
         ({"top_k": 0}, "config.semantize.top_k: expected at least 1, got 0"),
         ({"max_mub_tokens": 5}, "max_mub_tokens: expected at least 32"),
-        ({"distant_actions": ("buy",)}, "unknown action 'buy'"),
+        ({"distant_actions": ("buy",)}, "distant_actions: unknown value 'buy'"),
+        ({"attribute_kinds": ("colour",)}, "attribute_kinds: unknown value 'colour'"),
         ({"as_of": "1.7.2025"}, "as_of: expected YYYY-MM-DD, got '1.7.2025'"),
     ],
 )

@@ -1,4 +1,5 @@
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -13,7 +14,9 @@ from usergpt_jax.core.errors import InputError
 from usergpt_jax.corpus.tokenizer import load_tokenizer
 from usergpt_jax.semantize import ingest_run, run
 from usergpt_jax.semantize.event_map import default_map
+from usergpt_jax.tasks.wording import number_lines
 
+INGEST = pathlib.Path(__file__).parents[2] / "launch/ingest.py"
 MAP = """
 from ml_collections import ConfigDict
 
@@ -55,9 +58,8 @@ def test_stage_writes_mub_with_a_tokenizer_and_reuses_it(tmp_path, events, seman
     for part in parts:
         schema.check_columns(pq.read_schema(part), schema.MUB_SCHEMA, str(part))
     tokenizer = load_tokenizer(tmp_path / "2_mub/tokenizer")
-    assert all(
-        len(tokenizer.encode(row["mub"])) == row["mub_tokens"] <= 200 for row in read(tmp_path).iter_rows(named=True)
-    )
+    for row in read(tmp_path).iter_rows(named=True):
+        assert row["mub_tokens"] == sum(len(tokenizer.encode(line)) for line in number_lines(row["mub"])) <= 200
     counts = run_dir.read_manifest(tmp_path, "2_mub").counts
     assert counts["users"] == 6
     assert counts["raw_tokens"] > counts["refined_tokens"] > counts["aggregated_tokens"] >= counts["mub_tokens"]
@@ -89,6 +91,23 @@ def test_truth_sets_as_of_per_user(tmp_path, events, semantize_config):
     truth.write_parquet(tmp_path / "1_events/users.parquet")
     run.run(make_config(tmp_path, semantize_config, as_of=""), "refuse")
     assert read(tmp_path).sort("user_id").select("user_id", "as_of").equals(truth)
+
+
+def test_a_user_without_truth_is_refused_by_name(tmp_path, events, semantize_config):
+    save_events(events, tmp_path, events_per_part=1000)
+    truth = pl.DataFrame({"user_id": ["u000"], "as_of": events["time"].max()})
+    truth.write_parquet(tmp_path / "1_events/users.parquet")
+    with pytest.raises(InputError, match="user 'u001' has events but no as_of in the truth"):
+        run.run(make_config(tmp_path, semantize_config, as_of=""), "refuse")
+    assert not (tmp_path / "2_mub").exists()
+
+
+def test_an_unknown_tag_schema_is_refused(tmp_path, events, semantize_config):
+    save_events(events, tmp_path, events_per_part=1000)
+    config = make_config(tmp_path, semantize_config)
+    config.tag_schema = "hpr99"
+    with pytest.raises(InputError, match="hpr99"):
+        run.run(config, "refuse")
 
 
 def test_a_folder_without_events_is_refused(tmp_path, semantize_config):
@@ -138,6 +157,6 @@ def test_default_map_declares_every_key():
 def test_launch_script_prints_one_line_on_bad_input(tmp_path):
     (tmp_path / "map.py").write_text(MAP)
     flags = ["--events", str(tmp_path / "no.csv"), "--map", str(tmp_path / "map.py"), "--run", str(tmp_path / "run")]
-    done = subprocess.run([sys.executable, "launch/ingest.py", *flags], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, str(INGEST), *flags], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == f"error: {tmp_path / 'no.csv'}: no such log file\n"

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from usergpt_jax.schema import NA, Tag, TagSchema
@@ -49,10 +50,13 @@ def linear(
       label: of the progress bar.
     """
     by_tag = {}
-    for tag in tqdm(schema.tags, desc=label, unit="tag"):
-        labels = [gold[tag.name] for gold in train]
-        fit = _linear_list if tag.max_items > 1 else _linear_tag
-        by_tag[tag.name] = fit(tag, x, labels, x_test, c)
+    with threadpool_limits(1):  # sums in one order on every machine, and no quarrel over cores: these are small
+        for tag in tqdm(schema.tags, desc=label, unit="tag"):
+            labels = [gold[tag.name] for gold in train]
+            if tag.max_items > 1:
+                by_tag[tag.name] = _linear_list(tag, x, labels, x_test, c)
+            else:
+                by_tag[tag.name] = _linear_tag(x, labels, x_test, c)
     return [{tag.name: by_tag[tag.name][i] for tag in schema.tags} for i in range(len(x_test))]
 
 
@@ -69,8 +73,7 @@ def _best_constant(tag: Tag, labels: Sequence[str]) -> str:
     return max(ranked[:_LIST_CANDIDATES], key=lambda label: sum(tag_prediction.score(tag, label, g) for g in labels))
 
 
-def _linear_tag(tag: Tag, x: np.ndarray, labels: Sequence[str], x_test: np.ndarray, c: float) -> list[str]:
-    del tag
+def _linear_tag(x: np.ndarray, labels: Sequence[str], x_test: np.ndarray, c: float) -> list[str]:
     if len(set(labels)) == 1:
         return [labels[0]] * len(x_test)
     return _regression(c).fit(x, labels).predict(x_test).tolist()

@@ -35,11 +35,14 @@ def log_bags(parts: Sequence[pathlib.Path], user_ids: Iterable[str]) -> dict[str
 
 
 def mub_bag(mub: str) -> Bag:
-    """How many MUB lines hold each item, as it stands and without its attributes."""
+    """How many MUB lines hold each item, without attributes and by source, and how many items hold each attribute."""
     counts: collections.Counter[str] = collections.Counter()
     for line in mub.split("\n"):
+        source = line.partition("]")[0]
         for item in line_items(line):
-            counts.update({item, item.partition(" (")[0]})
+            core, _, attributes = item.removesuffix(")").partition(" (")
+            counts[f"{source}] {core}"] += 1
+            counts.update(f"({attribute})" for attribute in attributes.split("; ") if attribute)
     return counts
 
 

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from usergpt_jax.bench import baselines, features, items, measure, metrics, score, tables
 from usergpt_jax.bench.items import Item
-from usergpt_jax.core.config import to_dataclass, to_plain
+from usergpt_jax.core.config import run_config, to_dataclass
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.core.run_dir import MANIFEST, open_stage
 from usergpt_jax.corpus.split import SplitConfig
@@ -19,6 +19,7 @@ from usergpt_jax.corpus.tokenizer import Tokenizer, load_tokenizer
 from usergpt_jax.inference import generate
 from usergpt_jax.inference.generate import LoadedModel, UserLog
 from usergpt_jax.schema import Result, TagSchema
+from usergpt_jax.tags import tag_schema
 from usergpt_jax.tasks import summary, tag_prediction
 
 FOLDER = "6_bench"
@@ -85,22 +86,16 @@ def run(config: ConfigDict, on_change: str) -> None:
     Raises:
       InputError: config or run directory do not fit.
     """
-    section = to_dataclass(BenchConfig, config.bench, "bench")
-    split = to_dataclass(SplitConfig, config.split, "split")
-    if config.tag_schema not in generate.SCHEMAS:
-        raise InputError(f"config.tag_schema: {config.tag_schema!r}, expected {' or '.join(generate.SCHEMAS)}")
-    schema = generate.SCHEMAS[config.tag_schema]
-    root = pathlib.Path(config.run_dir)
+    top = run_config(config)
+    section = to_dataclass(BenchConfig, config["bench"], "bench")
+    split = to_dataclass(SplitConfig, config["split"], "split")
+    schema = tag_schema(top.tag_schema)
+    root = pathlib.Path(top.run_dir)
     trained = tuple(folder for folder in ("4_sft", "5_rl") if (root / folder / MANIFEST).exists())
     stage = open_stage(
         root,
         FOLDER,
-        config={
-            "bench": to_plain(section),
-            "split": to_plain(split),
-            "seed": config.seed,
-            "tag_schema": config.tag_schema,
-        },
+        config={"bench": section, "split": split, "seed": top.seed, "tag_schema": top.tag_schema},
         inputs=("1_events", "2_mub", *trained),
         on_change=on_change,
     )
@@ -114,11 +109,11 @@ def run(config: ConfigDict, on_change: str) -> None:
 
     outputs = _baseline_outputs(root, schema, train, bench, section)
     tokenizer = load_tokenizer(root / "2_mub" / "tokenizer")
-    names = [name for name, folder in MODELS.items() if (root / folder / "card.json").exists()]
+    names = [name for name, folder in MODELS.items() if (root / folder).is_dir()]
     for name in names:
-        outputs[name] = sample_outputs(generate.load_model(root / MODELS[name]), bench, section, config.seed, name)
+        outputs[name] = sample_outputs(generate.load_model(root / MODELS[name]), bench, section, top.seed, name)
     write_outputs(stage.path / "outputs.jsonl.gz", schema, bench, outputs)
-    found = evaluate(schema, bench, outputs, tokenizer, section, config.seed)
+    found = evaluate(schema, bench, outputs, tokenizer, section, top.seed)
     write_results(stage.path / "results.jsonl", found)
     print(closing_tables(found, [*names, *BASELINES], section, schema))
     stage.finish({"items": len(bench), "baseline_users": len(train), "models": [*BASELINES, *names]})

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from usergpt_jax.core import run_dir
@@ -30,6 +30,7 @@ def main(run: StageRun) -> None:
     def _main(argv: list[str]) -> None:
         if len(argv) > 1:
             raise app.UsageError(f"unexpected argument {argv[1]!r}; overrides look like --config.sft.lr=1e-4")
+        logging.set_verbosity(logging.ERROR)  # the libraries below report every file they touch
         exit_on_input_error(lambda: run(config_flag.value, on_change.value))
 
     app.run(_main)

@@ -98,7 +98,7 @@ def _vote_all(
     analyst = Analyst(mubs, tags, cfg.analyst_temperature)
     features = Features(mubs)
     statistician = Learner("bayes", features, folds, cfg.n_folds)
-    expert = Learner("logistic", features, folds, cfg.n_folds)
+    expert = Learner("ridge", features, folds, cfg.n_folds)
     votes: list[dict[str, Vote]] = [{} for _ in mubs]
     for tag in tqdm(tags.tags, desc="voting", unit="tag"):
         right = [label[tag.name] for label in labels]

@@ -17,15 +17,16 @@ from tqdm import tqdm
 
 from usergpt_jax.core import checkpoint
 from usergpt_jax.core.errors import InputError
+from usergpt_jax.core.mesh import MeshConfig, make_mesh
 from usergpt_jax.corpus.tokenizer import Tokenizer, load_tokenizer
 from usergpt_jax.corpus.trees import encode_trunk, pad_rows
 from usergpt_jax.models import qwen3, sampler
 from usergpt_jax.models.sampler import SamplingConfig
 from usergpt_jax.schema import TagSchema
-from usergpt_jax.tags import HPR18
+from usergpt_jax.tags import tag_schema
 from usergpt_jax.tasks.wording import PromptConfig
 
-SCHEMAS = {HPR18.name: HPR18}
+ONE_DEVICE = MeshConfig(data=1, fsdp=1, tensor=1, context=1)
 # Where a run keeps its models, best first.
 MODEL_FOLDERS = ("5_rl/model", "4_sft/stage3/model", "4_sft/stage2/model", "4_sft/stage1/model")
 
@@ -82,8 +83,12 @@ def model_folder(path: str | pathlib.Path) -> pathlib.Path:
     raise InputError(f"{path}: no model here; expected card.json, or a run with {' or '.join(MODEL_FOLDERS)}")
 
 
-def load_model(path: str | pathlib.Path) -> LoadedModel:
+def load_model(path: str | pathlib.Path, mesh_config: MeshConfig = ONE_DEVICE) -> LoadedModel:
     """Loads a model folder, or the furthest trained model of a run directory.
+
+    Args:
+      path: the folder.
+      mesh_config: devices to spread the parameters over, whatever mesh they were trained on.
 
     Raises:
       InputError: there is no model, its card is not of this program, or its parameters are of another model.
@@ -100,13 +105,12 @@ def load_model(path: str | pathlib.Path) -> LoadedModel:
         }
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder / 'card.json'}: not a card of this program: {error}") from None
-    if schema_name not in SCHEMAS:
-        raise InputError(f"{folder / 'card.json'}: tag_schema {schema_name!r}, expected {' or '.join(SCHEMAS)}")
+    schema = tag_schema(schema_name)
     tokenizer = load_tokenizer(folder / "tokenizer")
     if tokenizer.vocab_size > vocab_size:
         raise InputError(f"{folder}: the tokenizer has {tokenizer.vocab_size} ids, the model {vocab_size}")
-    params = checkpoint.load_params(folder, qwen3.param_shapes(config, vocab_size))
-    return LoadedModel(config, params, tokenizer, SCHEMAS[schema_name], prompt=prompt, **fields)
+    params = checkpoint.load_params(folder, qwen3.sharded_shapes(config, vocab_size, make_mesh(mesh_config)))
+    return LoadedModel(config, params, tokenizer, schema, prompt=prompt, **fields)
 
 
 def ask(

@@ -8,7 +8,7 @@ from usergpt_jax.report.scores import SUMMARY, TAGS, Scores
 
 
 def closing_table(data: RunData, scores: Scores) -> str:
-    """Tag Avg@10 and Acc_Ex of every model with 95 % intervals, then the compression; "" when nothing was measured."""
+    """Mean credit of the tag task and Acc_Ex of every model with 95 % intervals, then the compression; "" when nothing was measured."""
     models = scores.models(TAGS)
     lines = []
     if models:
@@ -16,7 +16,7 @@ def closing_table(data: RunData, scores: Scores) -> str:
             (name, *(_cell(scores, name, task, metric) for task, metric in ((TAGS, "avg"), (SUMMARY, "acc_ex"))))
             for name in models
         ]
-        lines += _aligned([("model", "tag Avg@10 [95 %]", "summary Acc_Ex [95 %]"), *rows])
+        lines += _aligned([("model", f"tag {scores.average} [95 %]", "summary Acc_Ex [95 %]"), *rows])
         lines.append(f"{scores.n_users:,} held-out users; intervals by bootstrap over users")
     for unit, title in (("chars", "characters"), ("tokens", "tokens")):
         if sizes := data.mean_sizes(unit):

@@ -101,41 +101,41 @@ def _weekly(weekly: pl.DataFrame, source: str, weeks: list[Any]) -> np.ndarray:
 
 
 def _compression(sizes: pl.DataFrame, counts: Mapping[str, Any]) -> list[Html]:
-    known = sizes.filter((pl.col("raw_tokens") > 0) & (pl.col("mub_tokens") > 0))
-    drawn = []
-    if known.height:
-        removed = 1.0 - known["mub_tokens"].to_numpy() / known["raw_tokens"].to_numpy()
-        raw, mub = known["raw_tokens"].to_numpy(), known["mub_tokens"].to_numpy()
-        low, middle, high = (numbers.percent(q) for q in np.quantile(removed, (0.05, 0.5, 0.95)))
-        drawn = [
-            figure(
-                "Tokens removed, by user",
-                figures.share_histogram(
-                    removed,
-                    x_label="share of the raw log's tokens that the MUB leaves out",
-                    y_label="users",
-                    alt=f"Share of tokens removed by user: median {middle}, 5 % to 95 % of users {low} to {high}",
-                ),
-            ),
-            figure(
-                "Size of raw log and MUB",
-                figures.size_histograms(
-                    {"raw": ("muted", raw), "MUB": ("accent", mub)},
-                    x_label="tokens a user (logarithmic)",
-                    y_label="users",
-                    alt=f"Tokens a user: raw log median {np.median(raw):,.0f}, MUB median {np.median(mub):,.0f}",
-                ),
-            ),
-        ]
     totals = _step_totals(sizes, counts)
-    tokens = {step: total / sizes.height for step, (_, total) in totals.items()}
-    told = ", ".join(f"{_STEPS[step]} {numbers.count(round(size))}" for step, size in tokens.items())
-    bars = figures.bars(
-        {plain(step): size for step, size in tokens.items()},
-        x_label="mean tokens a user",
-        alt=f"Mean tokens a user by step: {told}",
-    )
-    return [panels([*drawn, figure("Tokens by step", bars)]), _step_table(totals, sizes.height)]
+    chars = {plain(step): total / sizes.height for step, (total, _) in totals.items()}
+    told = ", ".join(f"{step} {numbers.count(round(size))}" for step, size in chars.items())
+    bars = figures.bars(chars, x_label="mean characters a user", alt=f"Mean characters a user by step: {told}")
+    return [panels([*_size_panels(sizes), figure("Size by step", bars)]), _step_table(totals, sizes.height)]
+
+
+def _size_panels(sizes: pl.DataFrame) -> list[Html]:
+    """Compression and sizes by user, of users whose MUB says anything."""
+    known = sizes.filter((pl.col("raw_chars") > 0) & (pl.col("mub_chars") > 0))
+    if known.is_empty():
+        return []
+    raw, mub = known["raw_chars"].to_numpy(), known["mub_chars"].to_numpy()
+    removed = 1.0 - mub / raw
+    low, middle, high = (numbers.percent(q) for q in np.quantile(removed, (0.05, 0.5, 0.95)))
+    return [
+        figure(
+            "Removed by semantize, by user",
+            figures.share_histogram(
+                removed,
+                x_label="share of the raw log's characters that the MUB leaves out",
+                y_label="users",
+                alt=f"Share of characters removed by user: median {middle}, middle 90 % of users {low} to {high}",
+            ),
+        ),
+        figure(
+            "Size of raw log and MUB",
+            figures.size_histograms(
+                {"raw": ("muted", raw), "MUB": ("accent", mub)},
+                x_label="characters a user (logarithmic)",
+                y_label="users",
+                alt=f"Characters a user: raw log median {np.median(raw):,.0f}, MUB median {np.median(mub):,.0f}",
+            ),
+        ),
+    ]
 
 
 def _step_totals(sizes: pl.DataFrame, counts: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
@@ -167,8 +167,8 @@ def _step_table(totals: Mapping[str, tuple[int, int]], n_users: int) -> Html:
     return table(
         ["Step", "After it", "Characters a user", "Removed", "Tokens a user", "Removed"],
         rows,
-        caption="Mean size by step of the semantization. Tokens are those of the run's tokenizer; one that was trained on MUB "
-        "text spells raw titles in small pieces, so characters are the fairer measure.",
+        caption="Mean size by step of the semantization. Tokens are those of the run's tokenizer; one that was trained "
+        "on MUB text spells raw titles in small pieces, so characters are the fairer measure.",
         numeric=(2, 3, 4, 5),
     )
 

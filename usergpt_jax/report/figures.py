@@ -76,7 +76,7 @@ class Estimate:
     high: float
 
 
-def curves(lines: Sequence[Curve], *, x_label: str, alt: str, bottom: float | None = None) -> str:
+def curves(lines: Sequence[Curve], *, y_label: str, alt: str, bottom: float | None = None) -> str:
     """Values over steps; long curves are drawn faint under their running mean."""
 
     def draw(axes: Axes) -> None:
@@ -89,7 +89,8 @@ def curves(lines: Sequence[Curve], *, x_label: str, alt: str, bottom: float | No
             )
             if smooth:
                 axes.plot(curve.x, running_mean(curve.y, len(curve.y) // 15), color=colour)
-        axes.set_xlabel(x_label)
+        axes.set_xlabel("step")
+        axes.set_ylabel(y_label)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(5))
         if bottom is not None:
@@ -196,7 +197,7 @@ def size_histograms(sizes: Mapping[str, tuple[str, np.ndarray]], *, x_label: str
             )  # fmt: skip
         axes.set_xscale("log")
         axes.minorticks_off()
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if edges[-1] < 100 * edges[0] else (1.0,)))
         axes.xaxis.set_major_formatter(_COUNT)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)

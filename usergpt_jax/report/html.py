@@ -88,7 +88,11 @@ def table(
 
     titles = [element("th", name, scope="col", class_="num" if i in numeric else None) for i, name in enumerate(head)]
     body = [element("tr", *(cell(i, content) for i, content in enumerate(row))) for row in rows]
-    inside = (element("caption", caption), element("thead", element("tr", *titles)), element("tbody", join(body, "\n")))
+    inside = (
+        element("caption", element("span", caption)),
+        element("thead", element("tr", *titles)),
+        element("tbody", join(body, "\n")),
+    )
     return element("div", element("table", *inside, class_=style), class_="scroll")
 
 

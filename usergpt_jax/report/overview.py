@@ -40,7 +40,7 @@ def _tiles(data: RunData, scores: Scores) -> list[tuple[str, str, str]]:
             for name in ("majority", "linear")
             if (result := scores.get(name, TAGS, "avg")) and name != models[-1]
         ]
-        entries.append((f"Tag Avg@10, {models[-1]}", f"{last.value:.3f}", ", ".join(others)))
+        entries.append((f"Tag {scores.average}, {models[-1]}", f"{last.value:.3f}", ", ".join(others)))
     summaries = scores.models(SUMMARY)
     if summaries and (last := scores.get(summaries[-1], SUMMARY, "acc_ex")):
         start = scores.get("stage3", SUMMARY, "acc_ex") if summaries[-1] == "df_grpo" else None

@@ -51,7 +51,7 @@ def page(data: RunData, scores: Scores, schema: TagSchema) -> str:
         "data": (DATA, data_section(data)),
         "training": (TRAINING, training_section(data)),
         "bench": (BENCH, bench_section(scores, schema)),
-        "users": (USERS, users_section(data.examples, schema)),
+        "users": (USERS, users_section(data.examples)),
     }
     return document(f"usergpt_jax: {data.name}", head(data, scores), sections, footer(data))
 

@@ -9,7 +9,7 @@ from usergpt_jax.schema import Result, TagSchema
 
 TITLE = "Benchmark"
 TAGS, SUMMARY = "tags", "summary"
-_AVERAGE = re.compile(r"avg@\d+")
+_AVERAGE = re.compile(r"avg@(\d+)")
 _DIFFERENCE = " - "  # in the model's name: a paired difference, not a model
 # Columns of the summary table: metric -> (title, factor). The judge's axes go from 0 to 10, as in the paper.
 _SUMMARY_METRICS = {
@@ -35,14 +35,22 @@ class Scores:
 
     def __init__(self, results: Iterable[Result]):
         self._by_key: dict[tuple[str, str, str, str], Result] = {}
+        self.n_samples = 0
         for result in results:
-            metric = "avg" if _AVERAGE.fullmatch(result.metric) else result.metric
+            metric = result.metric
+            if average := _AVERAGE.fullmatch(metric):
+                metric, self.n_samples = "avg", int(average.group(1))
             self._by_key[result.model, result.task, metric, result.scope] = result
         self.n_users = max((result.n_users for result in self._by_key.values()), default=0)
 
     def get(self, model: str, task: str, metric: str, scope: str = "all") -> Result | None:
         """The result, or None when it was not measured."""
         return self._by_key.get((model, task, metric, scope))
+
+    @property
+    def average(self) -> str:
+        """What the mean credit of a tag question is called, e.g. "Avg@10"."""
+        return f"Avg@{self.n_samples}"
 
     def models(self, task: str) -> list[str]:
         """Models measured on a task, in the order of every plot."""
@@ -76,8 +84,8 @@ def bench_section(scores: Scores, schema: TagSchema) -> Html:
         element(
             "p",
             f"HPR-Bench items of {numbers.count(scores.n_users)} held-out users, {len(schema.tags)} tags. "
-            "Avg@10 is the mean credit of 10 samples; a baseline always answers the same. Bars and brackets are 95 % "
-            "bootstrap intervals over users, with the same draws for all models.",
+            f"{scores.average} is the mean credit of {scores.n_samples} samples; a baseline always answers the same. Bars and "
+            "brackets are 95 % bootstrap intervals over users, with the same draws for all models.",
         ),
         element("h3", "Tag accuracy by dimension"),
         legend(styles),
@@ -112,7 +120,10 @@ def _dimension_panels(scores: Scores, schema: TagSchema, models: list[str]) -> H
         ]
         told = "; ".join(f"{name} {numbers.estimate(r)}" for name, r in found)
         svg = figures.intervals(
-            estimates, x_label="mean credit (Avg@10)", alt=f"{title}, mean credit by model: {told}", x_range=(low, high)
+            estimates,
+            x_label=f"mean credit ({scores.average})",
+            alt=f"{title}, mean credit by model: {told}",
+            x_range=(low, high),
         )
         drawn.append(figure(title, svg))
     return panels(drawn)
@@ -136,7 +147,7 @@ def _dimension_table(scores: Scores, schema: TagSchema, models: list[str]) -> Ht
     return table(
         ["Model", *scopes.values()],
         rows,
-        caption="Avg@10 with 95 % interval; the best of each column is bold.",
+        caption=f"{scores.average} with 95 % interval; the best of each column is bold.",
         numeric=range(1, len(scopes) + 1),
         style="wide sticky",
     )
@@ -178,7 +189,7 @@ def _heat_table(scores: Scores, schema: TagSchema, models: list[str]) -> Html:
     return table(
         ["Tag", *models],
         rows,
-        caption="Avg@10 of each tag; the deeper the colour, the higher. Hover for the interval.",
+        caption=f"{scores.average} of each tag; the deeper the colour, the higher. Hover for the interval.",
         numeric=range(1, len(models) + 1),
         style="sticky",
     )

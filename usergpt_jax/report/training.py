@@ -9,6 +9,23 @@ from usergpt_jax.report.inputs import RunData
 from usergpt_jax.report.overview import plain
 
 TITLE = "Training"
+# Metric or panel -> unit on its axis; what is not listed has none.
+_UNITS = {
+    "loss": "nats a token",
+    "entropy": "nats a token",
+    "kl": "nats a token",
+    "n_tokens": "output tokens a batch",
+    "response_tokens": "tokens a response",
+    "format_rate": "share of samples",
+    "truncated_rate": "share of samples",
+    "clip_frac": "share of tokens",
+    "atomic_accuracy": "mean credit",
+    "extracted_accuracy": "mean credit",
+    "quality": "judge, 0 to 1",
+    "dropped": "samples a step",
+    "groups": "groups a step",
+    "rounds": "rounds of sampling a step",
+}
 Lines = Sequence[Mapping[str, float]]
 _SPARE = ("accent", "df-grpo", "linear", "other-1", "rule-labels", "other-2", "other-3", "other-4")
 
@@ -78,6 +95,6 @@ def _panel(name: str, curves: Sequence[Curve], with_legend: bool = False) -> Htm
         f"{c.label} {c.y[0]:.4g} at step {c.x[0]:.0f}, {c.y[-1]:.4g} at step {c.x[-1]:.0f}" for c in curves if c.y
     )
     bottom = 0.0 if all(min(c.y, default=0.0) >= 0 for c in curves) else None
-    svg = figures.curves(curves, x_label="step", alt=f"{plain(name)} over steps: {told}", bottom=bottom)
+    svg = figures.curves(curves, y_label=_UNITS.get(name, ""), alt=f"{plain(name)} over steps: {told}", bottom=bottom)
     key = legend({plain(c.label): c.colour for c in curves}) if with_legend else ""
     return figure(plain(name), Html(svg + key))

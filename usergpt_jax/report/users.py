@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from usergpt_jax.report import numbers
 from usergpt_jax.report.examples import Example, TagAnswer
 from usergpt_jax.report.html import Html, absent, element, join, section, shorten, table
-from usergpt_jax.schema import TagSchema
 
 TITLE = "Two users, from log to persona"
 _MAX_TITLE_CHARS = 110
@@ -15,7 +14,7 @@ _MAX_CELL_CHARS = 60
 _COLUMNS = ("time", "source", "action", "title", "category", "place", "price", "quantity")
 
 
-def users_section(examples: Sequence[Example], schema: TagSchema) -> Html:
+def users_section(examples: Sequence[Example]) -> Html:
     """The examples, and the rule that chose them."""
     if not examples:
         return section("users", TITLE, absent("bench"))
@@ -23,10 +22,10 @@ def users_section(examples: Sequence[Example], schema: TagSchema) -> Html:
         f"Held-out users ranked by the mean credit of {examples[0].model} over all tags and samples; shown are the "
         "median user and the one at the lower quartile, so neither is a lucky pick. Ties go by user id."
     )
-    return section("users", TITLE, element("p", rule), *(_user(example, schema) for example in examples))
+    return section("users", TITLE, element("p", rule), *(_user(example) for example in examples))
 
 
-def _user(example: Example, schema: TagSchema) -> Html:
+def _user(example: Example) -> Html:
     cited = {line for answer in example.answers for line in answer.lines}
     raw, mub = example.sizes
     right = sum(answer.credit >= 1.0 for answer in example.answers)
@@ -46,7 +45,7 @@ def _user(example: Example, schema: TagSchema) -> Html:
         ),
         _mub(example.mub_lines, cited),
         element("p", element("b", "What it answers.")),
-        _answers(example.answers, schema),
+        _answers(example.answers),
         element("p", element("b", "The portrait it writes.")),
         element("blockquote", shorten(example.summary, 4000) or "No well-formed portrait among the samples."),
     )
@@ -92,7 +91,7 @@ def _mub(lines: Sequence[str], cited: set[int]) -> Html:
     return element("ol", join(items, "\n"), class_="mub mono")
 
 
-def _answers(answers: Sequence[TagAnswer], schema: TagSchema) -> Html:
+def _answers(answers: Sequence[TagAnswer]) -> Html:
     rows = []
     for answer in answers:
         credit = "✓" if answer.credit >= 1.0 else "✗" if answer.credit <= 0.0 else f"{answer.credit:.2f}"
@@ -100,7 +99,6 @@ def _answers(answers: Sequence[TagAnswer], schema: TagSchema) -> Html:
         rows.append(
             [
                 answer.tag,
-                schema[answer.tag].dimension,
                 shorten(answer.truth, _MAX_CELL_CHARS),
                 shorten(answer.value, _MAX_CELL_CHARS),
                 element("span", credit, class_=style),
@@ -109,9 +107,9 @@ def _answers(answers: Sequence[TagAnswer], schema: TagSchema) -> Html:
             ]
         )
     return table(
-        ["Tag", "Dim.", "Truth", "Model", "Credit", "Samples", "Evidence"],
+        ["Tag", "Truth", "Model", "Credit", "Samples", "Evidence"],
         rows,
         caption="The value most samples answer, how many do, and the lines they cite. NA: the log tells too little.",
-        numeric=(5,),
+        numeric=(4,),
         style="wide sticky",
     )

@@ -1,8 +1,8 @@
 """The token budget: which items and lines of a user stay when the MUB is too long.
 
 Items are dropped, the least telling first, until the rest fits; a line goes with its last item and is never cut. What
-is kept is the longest prefix of an order by level, then by recency (the newest line first). With r an item's rank in its
-line, from 0, and n the line's COUNT,
+is kept is the longest prefix of an order by level, then by recency (the newest line first). With r an item's rank in
+its line, from 0, and n the line's COUNT,
 
     level = (r + 1) / log2(1 + n) + BROWSING_LEVEL in a daily search or click line
                                   + REPEAT_LEVEL x lines in which the user was more often at this place (not for travel)
@@ -20,6 +20,7 @@ from usergpt_jax.semantize.token_count import Counter
 
 BROWSING_LEVEL = 2.0
 REPEAT_LEVEL = 0.5
+_LINE_NUMBER = "\nL10 "  # any; see `tasks.wording.number_lines`
 _ACTION_ORDER = ("purchase", "visit", "cart", "favorite", "search", "click")
 
 
@@ -51,7 +52,7 @@ def fit(slices: Slices, max_tokens: int, counter: Counter) -> pl.DataFrame:
     """Writes each user's MUB within `max_tokens`.
 
     Items are first chosen by the sum of the tokens of their parts; where the tokenizer makes more of the whole text,
-    the user's budget is lowered by the excess and the choice repeated.
+    the user's budget is lowered in proportion and the choice repeated.
 
     Returns:
       what `write_all` returns, with `mub_tokens`, never over `max_tokens`.
@@ -68,10 +69,10 @@ def fit(slices: Slices, max_tokens: int, counter: Counter) -> pl.DataFrame:
         lines = slices.lines.join(budgets, on="user_id", how="semi")
         written = write_all(Slices(lines, kept))
         written = written.with_columns(counter.exact(written["mub"]).alias("mub_tokens"))
-        over = pl.col("mub_tokens") - max_tokens
-        done.append(written.filter(over <= 0))
-        excess = written.filter(over > 0).select("user_id", over.alias("excess"))
-        budgets = budgets.join(excess, on="user_id").select("user_id", pl.col("budget") - pl.col("excess"))
+        fits = pl.col("mub_tokens") <= max_tokens
+        done.append(written.filter(fits))
+        lowered = pl.col("budget") * max_tokens // pl.col("mub_tokens")
+        budgets = budgets.join(written.filter(~fits), on="user_id").select("user_id", lowered)
     return pl.concat(done).sort("user_id") if done else write_all(slices).with_columns(mub_tokens=pl.lit(0, pl.Int64))
 
 

@@ -8,6 +8,7 @@ import polars as pl
 
 from usergpt_jax import schema
 from usergpt_jax.core.config import ConfigError
+from usergpt_jax.core.errors import InputError
 from usergpt_jax.corpus.tokenizer import Tokenizer
 from usergpt_jax.semantize import aggregate, budget, salience
 from usergpt_jax.semantize import filter as filter_lib
@@ -29,7 +30,7 @@ class SemantizeConfig:
       monthly_months: months before those that keep `distant_actions`, one slice a month; older ones a slice a year.
       distant_actions: actions with lasting weight.
       top_k: entities kept a slice.
-      top_places: cities, and as many areas of cities, kept a slice.
+      top_places: cities, and as many areas of cities, kept a slice; a travel slice keeps `top_k` cities.
       attribute_kinds: of `salience.ATTRIBUTE_KINDS`, most telling first.
       max_attributes: attributes kept an entity.
       min_band_purchases: priced purchases of a category in the log below which none is called premium or budget.
@@ -122,10 +123,16 @@ def day_after(last: object) -> datetime.datetime:
 
 
 def prepare(events: pl.DataFrame, config: SemantizeConfig, survey: Survey, as_of: AsOf) -> Prepared:
-    """Refines, filters, aggregates and ranks, everything that needs no tokenizer."""
+    """Refines, filters, aggregates and ranks, everything that needs no tokenizer.
+
+    Raises:
+      InputError: a user of `events` has no `as_of`.
+    """
     indexed = events.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).over("user_id").alias("event_index"))
     if isinstance(as_of, pl.DataFrame):
-        indexed = indexed.join(as_of.select("user_id", "as_of"), on="user_id", how="inner", maintain_order="left")
+        indexed = indexed.join(as_of.select("user_id", "as_of"), on="user_id", how="left", maintain_order="left")
+        if without := indexed.filter(pl.col("as_of").is_null()).head(1)["user_id"].to_list():
+            raise InputError(f"user {without[0]!r} has events but no as_of in the truth")
     else:
         indexed = indexed.with_columns(pl.lit(as_of).cast(pl.Datetime("ms")).alias("as_of"))
     named = with_entities(indexed.lazy(), survey.titles, survey.places, survey.title_cities)
@@ -197,8 +204,8 @@ def _plain_fields(events: pl.DataFrame, names: tuple[str, ...]) -> list[pl.Serie
     texts = {
         "date": pl.col("time").dt.strftime("%Y-%m-%d"),
         "clock": pl.col("time").dt.strftime(" %H:%M:%S"),
-        "price": pl.format(" {}", pl.col("price").cast(pl.Decimal(18, 2)).cast(pl.String)),
-        "quantity": pl.format(" {}", pl.col("quantity").cast(pl.Decimal(18, 0)).cast(pl.String)),
+        "price": pl.format(" {}", pl.col("price").cast(pl.Decimal(18, 2), strict=False).cast(pl.String)),
+        "quantity": pl.format(" {}", pl.col("quantity").cast(pl.Decimal(18, 0), strict=False).cast(pl.String)),
     }
     columns = ["date", "clock", "source", "action", *names]
     return [events.select(texts.get(name, pl.format(" {}", name)).alias(name)).to_series() for name in columns]
@@ -208,12 +215,14 @@ def _step_sizes(
     past: pl.DataFrame, raw: pl.DataFrame, slices: Slices, top: Slices, mub: pl.DataFrame, counter: Counter
 ) -> dict[str, int]:
     """Characters and tokens after each step: raw, refined (an entity for a title), aggregated, Top-K, and the MUB."""
-    attributes = pl.format(" ({})", pl.col("attributes").list.join("; "))
-    entity = pl.col("entity") + pl.when(pl.col("attributes").list.len() > 0).then(attributes).otherwise(pl.lit(""))
+    stated = pl.col("attributes").list.drop_nulls()
+    attributes = pl.when(stated.list.len() > 0).then(pl.format(" ({})", stated.list.join("; ")))
+    entity = pl.col("entity") + attributes.fill_null("")
     refined = [0, 0]
     for text in _plain_fields(past.with_columns(entity.alias("entity")), ("entity", "city", "area")):
-        refined[0] += int(text.str.len_chars().sum())
-        refined[1] += int(counter.distinct(text).sum())
+        found = text.drop_nulls().rename("text").value_counts(name="n")
+        refined[0] += int((found["text"].str.len_chars() * found["n"]).sum())
+        refined[1] += int((counter.distinct(found["text"]) * found["n"]).sum())
     sizes = {
         "raw": (int(raw["raw_chars"].sum()), int(raw["raw_tokens"].sum())),
         "refined": tuple(refined),

@@ -27,8 +27,8 @@ _UNIT = (
     r"(?:pcs?|pieces?|packs?|pk|tier|sheets?|bags?|boxes|bottles?|rolls?|count|ct|ml|cl|l|kg|g|mg|oz|lb|cm|mm|m|inch(?:es)?|"
     r"in|w|v|mah|gb|tb|% off|x|pairs?|tablets|capsules|drawers?|hooks?|colours?|'?s)\b|\d+%(?:\s*off)?"
 )
-_SIZE = r"(?i)\b(?:size|stage)\s*([\dA-Z]{1,3})\b"
-_LETTER_SIZE = r"\b(NB|XS|XL|XXL|XXXL|[SML])\b"
+_SIZE = r"(?i)\b(?:size|stage)\s*(\d{1,3}|NB|X{0,3}[SL]|M)\b"
+_LETTER_SIZE = r"(?:^|\s)(NB|XS|XL|XXL|XXXL|[SML])(?:\s|$)"
 _AGE = r"(?i)\b(\d{1,2}\s?(?:-|–|to)\s?\d{1,2}\s?(?:months?|years?|yrs?))\b"
 _GRADE = r"(?i)\bgrade\s*(\d{1,2})\b"
 _LEAF = r"^.*(?:>|::|\||\s/\s|»)"

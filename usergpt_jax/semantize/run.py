@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from usergpt_jax import schema, tags
+from usergpt_jax import schema
 from usergpt_jax.core import run_dir
 from usergpt_jax.core.config import ConfigError, to_dataclass, to_plain
 from usergpt_jax.core.errors import InputError
@@ -19,13 +19,13 @@ from usergpt_jax.semantize import budget, pipeline, salience
 from usergpt_jax.semantize.pipeline import AsOf, SemantizeConfig
 from usergpt_jax.semantize.survey import Survey, survey_log
 from usergpt_jax.semantize.token_count import Counter
+from usergpt_jax.tags import tag_schema
 from usergpt_jax.tasks.wording import wording
 
 EVENTS, MUB = "1_events", "2_mub"
 _FORMAT = 1
-_SAMPLE_USERS = 1000  # the tokenizer learns from so many users' lines, spread over the log
+_SAMPLE_USERS = 400  # the tokenizer learns from so many users' lines, spread over the log
 _SAMPLE_TITLES = 500  # and from so many raw titles, so that raw text is not spelt in single letters
-TAG_SCHEMAS = {"hpr18": tags.HPR18}
 TOKENIZER_KINDS = ("sentencepiece", "huggingface")
 
 
@@ -141,7 +141,7 @@ def _tokenizer(
         return tokenizer
     return train_sentencepiece(
         sample(),
-        wording(TAG_SCHEMAS[config.tag_schema]),
+        wording(tag_schema(config.tag_schema)),
         target,
         vocab_size=section.vocab_size,
         max_piece_chars=section.max_piece_chars,

@@ -24,7 +24,8 @@ class Slices(NamedTuple):
     Attributes:
       lines: one row a slice with `SLICE`, `count` (its events) and `refs` (their indices); a slice whose events were
         all filtered has no row.
-      items: one row an item with `SLICE`, `kind` (ENTITY, CITY or AREA), `text`, `frequency` and `rank` in slice and kind.
+      items: one row an item with `SLICE`, `kind` (ENTITY, CITY or AREA), `text`, `frequency`, and `rank` in slice and
+        kind.
     """
 
     lines: pl.DataFrame
@@ -32,7 +33,7 @@ class Slices(NamedTuple):
 
 
 def with_attributes(events: pl.LazyFrame, bands: pl.DataFrame, kinds: tuple[str, ...]) -> pl.LazyFrame:
-    """Adds `attributes`, the list of those an event has, in the order of `kinds`.
+    """Adds `attributes`, one of each kind or null, in the order of `kinds`.
 
     Args:
       events: with `price`, `entity` and the attributes of `refine`.
@@ -42,7 +43,7 @@ def with_attributes(events: pl.LazyFrame, bands: pl.DataFrame, kinds: tuple[str,
     price = pl.col("price")
     band = pl.when(price >= pl.col("premium_price")).then(pl.lit("premium"))
     band = band.when(price <= pl.col("budget_price")).then(pl.lit("budget")).alias(PRICE_BAND)
-    listed = pl.concat_list(kinds).list.drop_nulls() if kinds else pl.lit([], dtype=pl.List(pl.String))
+    listed = pl.concat_list(kinds) if kinds else pl.lit([], dtype=pl.List(pl.String))
     return (
         events.join(bands.lazy(), on="entity", how="left")
         .with_columns(band)
@@ -54,10 +55,10 @@ def with_attributes(events: pl.LazyFrame, bands: pl.DataFrame, kinds: tuple[str,
 def rank_items(events: pl.DataFrame, spread: pl.DataFrame, max_attributes: int) -> Slices:
     """Ranks the items of each slice by salience.
 
-    An item is an entity with the attributes that at least half of its events in the slice carry, at most
-    `max_attributes`, in the order of the list. Salience is the number of events in the slice;
-    ties go to items of at least `ODD_USERS` users, of these to the one that fewer users of the log have, then to the
-    latest, then to the alphabet.
+    An item is an entity with the attributes that at least half of its events in the slice carry: at most
+    `max_attributes`, in the order of the list, one of a kind (of equals the latest). Salience is the number of events
+    in the slice; ties go to items of at least `ODD_USERS` users, of these to the one that fewer users of the log have,
+    then to the latest, then to the alphabet.
 
     Args:
       events: with `SLICE`, `event_index`, `time`, `entity`, `attributes`, `city`, `area`.
@@ -97,18 +98,21 @@ def _attribute_texts(entities: pl.DataFrame, counted: pl.DataFrame, max_attribut
     """`suffix` of each entity in its slice, e.g. " (premium; women)"; entities without one are absent."""
     key = [*SLICE, "text"]
     single = (
-        entities.select(*key, "attributes")
+        entities.select(*key, "time", "attributes")
         .with_columns(pl.int_ranges(pl.col("attributes").list.len()).alias("position"))
         .explode("attributes", "position", empty_as_null=True)
         .drop_nulls("attributes")
         .group_by([*key, "attributes"])
-        .agg(pl.len().alias("n"), pl.col("position").min())
+        .agg(pl.len().alias("n"), pl.col("position").min(), pl.col("time").max().alias("latest"))
     )
     frequencies = counted.filter(pl.col("kind") == ENTITY).select(*key, "kind", "frequency")
     return (
         single.join(frequencies, on=key)
         .filter(2 * pl.col("n") >= pl.col("frequency"))
-        .sort([*key, "position", "n", "attributes"], descending=[False] * (len(key) + 1) + [True, False])
+        .sort(
+            [*key, "position", "n", "latest", "attributes"], descending=[False] * (len(key) + 1) + [True, True, False]
+        )
+        .unique([*key, "position"], keep="first", maintain_order=True)
         .group_by([*key, "kind"], maintain_order=True)
         .agg(pl.col("attributes").head(max_attributes))
         .filter(pl.col("attributes").list.len() > 0)
@@ -117,6 +121,10 @@ def _attribute_texts(entities: pl.DataFrame, counted: pl.DataFrame, max_attribut
 
 
 def top_k(slices: Slices, entities: int, places: int) -> Slices:
-    """Keeps the most salient items of each slice: at most so many entities, cities and areas."""
-    limit = pl.when(pl.col("kind") == ENTITY).then(entities).otherwise(places)
+    """Keeps the most salient items of each slice: at most so many entities, and so many cities and areas.
+
+    A travel slice keeps as many cities as entities, for there the cities are what it tells.
+    """
+    is_place = (pl.col("kind") != ENTITY) & (pl.col("source") != "travel")
+    limit = pl.when(is_place).then(places).otherwise(entities)
     return Slices(slices.lines, slices.items.filter(pl.col("rank") < limit))

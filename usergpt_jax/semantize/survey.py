@@ -18,7 +18,8 @@ class Survey(NamedTuple):
     """Statistics of a log.
 
     Attributes:
-      titles: `title`, `category`, `entity`, `size`, `audience`, `brand`, `dropped` (a reason of `filter`, or null to keep).
+      titles: `title`, `category`, `entity`, `size`, `audience`, `brand`, `dropped` (a reason
+        of `filter`, or null to keep).
       places: `place`, `city`, `area` (null: nothing visible).
       title_cities: `title`, `title_city`, of titles that name a city of the gazetteer.
       bands: `entity`, `budget_price`, `premium_price`: at most, at least that price.

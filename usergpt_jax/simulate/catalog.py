@@ -62,7 +62,7 @@ class Catalog:
 def read_rows(name: str) -> list[dict[str, str]]:
     """Rows of a CSV of the package's `data` folder."""
     path = importlib.resources.files("usergpt_jax") / "data" / name
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -80,7 +80,7 @@ def load() -> Catalog:
     for number, row in enumerate(rows):
         starts.append(len(titles))
         made = (
-            _destination_titles(row, variants[number])
+            _trip_titles(row, variants[number])
             if not row["brands"]
             else _titles(row, brands, variants[number], rng)
         )
@@ -120,9 +120,9 @@ def _titles(
     return made
 
 
-def _destination_titles(row: dict[str, str], variants: list[str]) -> list[str]:
+def _trip_titles(row: dict[str, str], variants: list[str]) -> list[str]:
+    """Titles of a travel leaf: one for each variant and destination."""
     joint = "to" if "ticket" in row["noun"] or "flight" in row["noun"] else "in"
     joint = "in" if row["noun"].startswith("attraction") else joint
-    return [
-        f"{row['noun']} {joint} {city}, {variant}".capitalize() for variant in variants for city in places.DESTINATIONS
-    ]
+    head = f"{row['noun'].capitalize()} {joint}"
+    return [f"{head} {city}, {variant}" for variant in variants for city in places.DESTINATIONS]

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from usergpt_jax import schema
-from usergpt_jax.simulate import catalog, evolution, noise, places, priors
+from usergpt_jax.simulate import calendar, catalog, evolution, noise, places, priors
 from usergpt_jax.simulate import needs as needs_lib
 from usergpt_jax.simulate.persona import Course
 from usergpt_jax.tags import HPR18
@@ -28,7 +28,9 @@ AFFINITY_SIGMA = 0.75
 _STALE_DAYS = 420
 _ENGAGEMENT = jnp.array([0.25, 1.0, 2.4])  # dormant, normal, hot
 _ENGAGEMENT_MOVE = jnp.array([[0.90, 0.985], [0.05, 0.93], [0.02, 0.25]])  # cumulative chance of dormant, normal
-_N_CITIES = len(places.CITIES)
+
+_RURAL_TIER = HPR18["city_tier"].values.index("rural")
+_TAG = {name: number for number, name in enumerate(evolution.STATE_TAGS)}
 _ZONE = {name: number for number, name in enumerate(priors.ZONES)}
 _PLACE = {name: number for number, name in enumerate(needs_lib.PLACES)}
 
@@ -36,7 +38,10 @@ _PLACE = {name: number for number, name in enumerate(needs_lib.PLACES)}
 _LEAVES_IDLE = jnp.array([0.9, 0.95, 0.85, 1.0, 1.0])
 _SEARCHES = jnp.array([0.68, 0.9, 0.8, 1.0, 1.0])
 _ORDERS = jnp.array([0.55, 0.9, 0.7, 1.0, 1.0])
-_POI, _OTHER = schema.SOURCES.index("poi"), schema.SOURCES.index("other")
+_SHOP, _DELIVERY, _POI, _OTHER = (schema.SOURCES.index(name) for name in ("ecommerce", "delivery", "poi", "other"))
+_DAY_MARKS = ("double11", "618", "spring_festival", "weekend")
+# Shopping on a sale day against a plain one, before the cap on sessions; measured uplift is x5-15.
+_DOUBLE11_LOG_UPLIFT, _SALE_LOG_UPLIFT = float(np.log(10.0)), float(np.log(5.0))
 
 
 class Tables(NamedTuple):
@@ -146,8 +151,8 @@ def simulate_user(
 
 def day_mark(marks: Float[Array, " C"]) -> tuple[Array, Array, Array]:
     """Whether the day is a sale, a weekend, and in the Spring Festival."""
-    double11, june, festival, weekend = marks[0], marks[1], marks[2], marks[10]
-    return (double11 + june) > 0, weekend > 0, festival > 0
+    double11, june, festival, weekend = (marks[calendar.FEATURES.index(name)] > 0 for name in _DAY_MARKS)
+    return double11 | june, weekend, festival
 
 
 def _need_weights(
@@ -158,7 +163,8 @@ def _need_weights(
     log_rate = own_log_rate + jnp.matmul(hot, table.state_weights, precision=jax.lax.Precision.HIGHEST)
     log_rate += jnp.matmul(marks, table.calendar_weights, precision=jax.lax.Precision.HIGHEST)
     sale, _, _ = day_mark(marks)
-    log_rate += jnp.where(sale & (table.source == 0), jnp.log(5.0) * (1 + marks[0] * 0.4), 0.0)
+    uplift = jnp.where(marks[calendar.FEATURES.index("double11")] > 0, _DOUBLE11_LOG_UPLIFT, _SALE_LOG_UPLIFT)
+    log_rate += jnp.where(sale & (table.source == _SHOP), uplift, 0.0)
     rested = jnp.clip(days_since / table.cadence_days, 0.0, 1.0)
     rate = jnp.exp(jnp.minimum(log_rate, 7.5)) * rested
     units = jnp.floor(rate * noise.WEIGHT_SCALE)
@@ -216,7 +222,7 @@ def _session(
 
 def _companion(state: evolution.State, u: Array) -> Array:
     """Who shares the account: the spouse, a child at school, or a parent."""
-    gender, marital, child = state.tags[0], state.tags[3], state.tags[4]
+    gender, marital, child = (state.tags[_TAG[name]] for name in ("gender", "marital_status", "child_stage"))
     spouse = jnp.where(gender == 0, 1, 0)
     has_child = (child >= 5) & (child <= 6)
     couple = (marital == 1) | (marital == 2)
@@ -229,7 +235,7 @@ def _actions(u: Float[Array, " 7"], source: Array, cause: Array, state: evolutio
     browsing = u[0] < _LEAVES_IDLE[source]
     searching = browsing & (u[1] < _SEARCHES[source])
     ordering = searching & (u[2] < _ORDERS[source] * jnp.where(sale, 1.25, 1.0))
-    shop = source == 0
+    shop = source == _SHOP
     bits = jnp.where(searching & (u[3] < jnp.where(shop, 0.55, 0.15)), SEARCH, 0)
     bits |= jnp.where(browsing & (~ordering | (u[4] < jnp.where(shop, 0.8, 0.25))), CLICK, 0)
     bits |= jnp.where(browsing & shop & (u[5] < 0.25), SECOND_CLICK, 0)
@@ -279,21 +285,18 @@ def _place(
     Spring Festival those who travel home are there.
     """
     kind = table.place[need]
-    zone, tenure = state.tags[11], state.tags[5]
+    zone, tenure = state.tags[_TAG["activity_zone"]], state.tags[_TAG["housing_tenure"]]
     goes_home = festival & (course.travel_pattern == 1) & (course.hometown_city != state.city)
     city = jnp.where(goes_home, course.hometown_city, state.city)
     work = jnp.asarray(places.ZONE_PART)[zone, course.work_draw]
-    spread = jnp.asarray(places.ZONE_PART)[
-        jnp.where(zone >= 4, zone, _ZONE["residential"]), jnp.floor(u * 4).astype(jnp.int32)
-    ]
+    around = jnp.where(zone >= _ZONE["county_town"], zone, _ZONE["residential"])
+    spread = jnp.asarray(places.ZONE_PART)[around, jnp.floor(u * 4).astype(jnp.int32)]
     home = jnp.asarray(places.HOME_PART)[tenure, course.home_draw]
-    home = jnp.where(state.tags[10] == _N_TIERS, jnp.asarray(places.ZONE_PART)[_ZONE["rural"], course.work_draw], home)
+    village = jnp.asarray(places.ZONE_PART)[_ZONE["rural"], course.work_draw]
+    home = jnp.where(state.tags[_TAG["city_tier"]] == _RURAL_TIER, village, home)
     home = jnp.where(goes_home, 0, home)
-    part = jnp.where(kind == _PLACE["home"], jnp.where(source == 0, 0, home), spread)
-    part = jnp.where((kind == _PLACE["work"]) & ~(weekend & (source == 1)), work, part)
+    part = jnp.where(kind == _PLACE["home"], jnp.where(source == _SHOP, 0, home), spread)
+    part = jnp.where((kind == _PLACE["work"]) & ~(weekend & (source == _DELIVERY)), work, part)
     part = jnp.where(kind >= _PLACE["dest_home"], 0, part)
     city = jnp.where(kind >= _PLACE["dest_home"], destination, city)
     return city * places.N_PARTS + part
-
-
-_N_TIERS = len(HPR18["city_tier"].values) - 1

@@ -22,6 +22,9 @@ _N_TIERS = len(gazetteer.CITY_TIERS)
 _AGE_CUTS = jnp.array([18, 23, 26, 30, 35, 40, 50, 60, 70], jnp.float32)
 _CHILD_CUTS = jnp.array([0, 1, 3, 6, 12, 18], jnp.float32)
 _PREGNANCY_DAYS = 270
+# The level a pupil or student is at, by age: the highest attained or current one counts.
+_SCHOOL_AGES = jnp.array([15.5, 18.4, 22.4], jnp.float32)
+_SCHOOL_LEVEL = jnp.array([0, 1, 3, 4])
 _OCCUPATIONS = {name: number for number, name in enumerate(priors.OCCUPATIONS)}
 _STAGES = {name: number for number, name in enumerate(HPR18["life_stage"].values)}
 _TENURE = {name: number for number, name in enumerate(HPR18["housing_tenure"].values)}
@@ -64,9 +67,7 @@ def state_at(course: Course, day: Int[Array, ""]) -> State:
         "housing_tenure": _tenure(course, day, age_years, occupation),
         "consumption_level": course.consumption_level,
         "pet": jnp.where(day >= course.pet_day, course.pet, 0),
-        "education": jnp.minimum(
-            course.education, jnp.array([0, 1, 3, 4])[jnp.sum(age_years >= jnp.array([15.5, 18.4, 22.4]))]
-        ),
+        "education": jnp.minimum(course.education, _SCHOOL_LEVEL[jnp.sum(age_years >= _SCHOOL_AGES)]),
         "occupation": occupation,
         "city_tier": jnp.where(course.settlement == 2, _N_TIERS, _CITY_TIER[city]),
         "activity_zone": _zone(course, occupation),
@@ -176,10 +177,8 @@ def life_events(course: dict[str, Any], start_day: int, as_of_day: int) -> list[
     }
     dated = [(course[field], text) for field, text in names.items()]
     dated += [(course["first_birth_day"] - _PREGNANCY_DAYS, "first pregnancy")]
-    dated += [
-        (day, f"moved to {places.CITIES[city].name}")
-        for day, city in zip(course["move_days"], course["cities"][1:], strict=True)
-    ]
+    moves = zip(course["move_days"], course["cities"][1:], strict=True)
+    dated += [(day, f"moved to {places.CITIES[city].name}") for day, city in moves]
     if course["pet"]:
         dated.append((course["pet_day"], f"adopted a pet: {priors.PETS[course['pet']]}"))
     for born in (course["first_birth_day"], course["second_birth_day"]):

@@ -20,6 +20,8 @@ from usergpt_jax.tags import HPR18
 MAX_LEAVES = 6
 PLACES = ("none", "home", "work", "zone", "dest_home", "dest_business", "dest_leisure", "dest_outbound", "dest_near")
 KINDS = ("need", "gift", "bait", "routine")
+# A kind is also the cause of the events that a desire of the user leads to.
+CAUSE_OF_KIND = np.array([schema.CAUSES.index(kind) for kind in KINDS], np.int32)
 LOG_ZERO = -20.0  # log factor of what does not happen
 _LOG_STEP = 64.0  # log factors are multiples of 1/64, so that their sums are exact in float32 in any order
 
@@ -143,11 +145,3 @@ def _known(table: dict, key: str, need: str, what: str):
     if key not in table:
         raise InputError(f"needs.csv: desire {need!r} names the unknown {what} {key!r}")
     return table[key]
-
-
-def own_cause(kind: int) -> str:
-    """The cause of an event that a desire of this kind of the user's own leads to."""
-    return {"need": "need", "gift": "gift", "bait": "bait", "routine": "routine"}[KINDS[kind]]
-
-
-CAUSE_OF_KIND = np.array([schema.CAUSES.index(own_cause(kind)) for kind in range(len(KINDS))], np.int32)

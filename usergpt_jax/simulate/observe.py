@@ -45,21 +45,21 @@ class Rule:
 
 
 RULES = {
-    "gender": Rule(3, 800, _FAR),
+    "gender": Rule(5, 800, _FAR),
     "age_band": Rule(4, 800, 90),
     "life_stage": Rule(3, 365, 50, ("single_working", "couple_no_child", "empty_nest", "retired")),
     "marital_status": Rule(3, 730, 70),
     "child_stage": Rule(3, 300, 50, ("none", "adult")),
     "housing_tenure": Rule(2, 500, _FAR),
-    "consumption_level": Rule(8, 800, _FAR),
+    "consumption_level": Rule(12, 800, _FAR),
     "pet": Rule(3, 500, 50, ("none",)),
     "education": Rule(2, 800, 220),
     "occupation": Rule(3, 500, _FAR),
-    "resident_province": Rule(3, 365, _FAR),
-    "resident_city": Rule(4, 365, _FAR),
-    "city_tier": Rule(4, 365, _FAR),
+    "resident_province": Rule(6, 365, _FAR),
+    "resident_city": Rule(9, 365, _FAR),
+    "city_tier": Rule(9, 365, _FAR),
     "hometown_province": Rule(1, 800, 90),
-    "activity_zone": Rule(3, 365, _FAR),
+    "activity_zone": Rule(2, 500, _FAR),
     "mobility_status": Rule(1, 800, 60, ("local",)),
     "travel_pattern": Rule(2, 800, 70, ("none",)),
 }

@@ -147,7 +147,7 @@ def _schooling_and_work(key: Array, known: dict[str, Array]) -> dict[str, Array]
     tier = _CITY_TIER[known["city"]]
     score = known["education_score"] + jnp.asarray(priors.EDUCATION_SETTLEMENT, jnp.float32)[known["settlement"]]
     score += 0.3 - 0.12 * tier + 0.85 * jax.random.normal(normal_key)
-    education = _draw(jnp.asarray(priors.EDUCATION_CUTS, jnp.float32), score)
+
     education = jnp.sum(jnp.asarray(priors.EDUCATION_CUTS, jnp.float32) <= score).astype(jnp.int32)
     graduation_age = jnp.asarray(priors.GRADUATION_AGE, jnp.float32)[education]
     graduation = _snap(_years_after(known["birth_day"], graduation_age), 178)

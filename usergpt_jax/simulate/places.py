@@ -46,7 +46,7 @@ def names() -> list[str]:
 
 def city_column(name: str) -> np.ndarray:
     """`population`, `tier`, `province` (numbers) of each city as an array."""
-    tiers, provinces = list(gazetteer.CITY_TIERS), list(gazetteer.provinces())
+    tiers, provinces = [*map(str, gazetteer.CITY_TIERS)], list(gazetteer.provinces())
     columns = {
         "population": [city.population_millions for city in CITIES],
         "tier": [tiers.index(city.tier) for city in CITIES],

@@ -106,9 +106,9 @@ INTEREST_FEMALE = np.array([0.9, 0.1, 0.6, 1.0, 1.2, 1.1, 1.2, 0.8, 0.8, 1.3, 0.
 INTEREST_AGE_SLOPE = np.array([0.0, 0.3, -0.7, -0.2, 0.1, 0.1, 0.05, -0.15, -0.2, 0.2, 0.0, -0.3, -0.3, 0.5, -1.0, 0.0])
 INTEREST_COUNT_FRAC = np.array([0.34, 0.34, 0.22, 0.10])  # one, two, three, four interests
 
-# Hour of the day by source: relative traffic of hours 0..23 (site traffic, meal peaks, commuting; see the reference).
+# Hour of the day by source: relative traffic of hours 0..23 (site traffic, meal peaks, commuting).
 HOURS = {
-    "ecommerce": (3, 2, 1, 0.6, 0.4, 0.5, 1, 2, 3.5, 5, 5.3, 5.2, 5.8, 5.6, 4.8, 4.6, 4.7, 4.8, 5, 6, 7.4, 7.6, 6.6, 4.8),
+    "ecommerce": (3, 2, 1, 0.6, 0.4, 0.5, 1, 2, 4, 5, 5.3, 5.2, 5.8, 5.6, 4.8, 4.6, 4.7, 4.8, 5, 6, 7.4, 7.6, 6.6, 5),
     "delivery": (1, 0.5, 0.3, 0.1, 0.1, 0.2, 0.8, 2, 2, 2, 4, 10, 8, 3, 2, 2.5, 4, 9, 8, 4, 3, 4, 3.5, 2),
     "travel": (1, 0.5, 0.3, 0.2, 0.2, 0.4, 1, 2, 4, 6, 6, 5, 5, 5, 5, 5, 5, 5, 5, 6, 7, 7, 5, 3),
     "poi": (0.2, 0.1, 0.1, 0.1, 0.1, 0.4, 2, 6, 8, 6, 5, 5, 5, 4, 4, 4, 5, 6, 6, 6, 5, 3, 1.5, 0.6),

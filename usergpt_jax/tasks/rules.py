@@ -6,6 +6,7 @@ benchmark's baseline, as a teacher, and as pseudo-labels of logs that come witho
 Paper: §3.3 (rule function gives pseudo labels RULE(U)). Differs from the paper: its rules were not published.
 """
 
+import bisect
 import collections
 import csv
 import dataclasses
@@ -23,6 +24,7 @@ ACTION_WEIGHTS = {"Purchase": 3.0, "Visit": 2.0, "Cart": 1.5, "Favorite": 1.5, "
 MIN_SCORE = 2.0
 _HEADER = re.compile(r"\[Source: ([^\]]*)\] \[TIME: [^\]]*\] \[TYPE: ([^\]]*)\]")
 _BANDS = {"premium": 1.0, "budget": -1.0}
+_LEVEL_EDGES = (-0.4, -0.15, 0.15, 0.4)
 _LEVELS = ("low", "mid_low", "mid", "mid_high", "high")
 
 
@@ -69,7 +71,7 @@ def support(mub: str, schema: TagSchema) -> dict[str, dict[str, Support]]:
     seen = sightings(mub)
     found: dict[str, dict[str, Support]] = {name: collections.defaultdict(Support) for name in schema.names}
     for sighting in seen:
-        for tag, value, weight in _lexicon().get(_core(sighting.item), ()):
+        for tag, value, weight in _lexicon().get(core(sighting.item), ()):
             if tag in found:
                 found[tag][value].add(sighting, weight * sighting.weight)
     for tag, values in (
@@ -113,7 +115,7 @@ def _lexicon() -> dict[str, tuple[tuple[str, str, float], ...]]:
     return {item: tuple(values) for item, values in entries.items()}
 
 
-def _core(item: str) -> str:
+def core(item: str) -> str:
     """The item without its attributes, lower case: "Lipstick (premium)" -> "lipstick"."""
     return item.partition(" (")[0].lower()
 
@@ -153,13 +155,18 @@ def _hometown(seen: list[Sighting]) -> dict[str, Support]:
     return dict(found)
 
 
+def price_levels(seen: list[Sighting]) -> set[str]:
+    """The consumption level that prices alone suggest, as a set of none or one."""
+    return set(_consumption(seen))
+
+
 def _consumption(seen: list[Sighting]) -> dict[str, Support]:
-    """How dear the user buys: the mean of premium (+1), unmarked (0) and budget (-1) purchases, in five equal bands."""
+    """How dear the user buys: the mean of premium (+1), unmarked (0) and budget (-1) purchases, cut at `_LEVEL_EDGES`."""
     bought = [s for s in seen if s.action == "Purchase" and s.source == "E-commerce"]
     if len(bought) < 3:
         return {}
     bands = [_band(s.item) for s in bought]
     mean = sum(bands) / len(bands)
-    level = _LEVELS[min(int((mean + 1) / 2 * len(_LEVELS)), len(_LEVELS) - 1)]
+    level = _LEVELS[bisect.bisect(_LEVEL_EDGES, mean)]
     telling = [Citation(s.line, s.item) for s, band in zip(bought, bands, strict=True) if band * mean > 0]
     return {level: Support(MIN_SCORE, telling or [Citation(s.line, s.item) for s in bought[:2]])}

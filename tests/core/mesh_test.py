@@ -1,0 +1,76 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.models import tiny
+from usergpt_jax.core import mesh as mesh_lib
+from usergpt_jax.models import logprob, qwen3, tree_attention
+
+ONE = mesh_lib.MeshConfig(data=1, fsdp=1, tensor=1, context=1)
+
+
+def loss(params, trees):
+    hidden = tree_attention.forward_tree(params, tiny.CONFIG, **trees)
+    flat = hidden[:, :, :-1].reshape(-1, tiny.CONFIG.d_model)
+    out = logprob.token_logprobs(flat, qwen3.head(params), trees["branches"][:, :, 1:].reshape(-1), 16)
+    return -jnp.mean(jnp.where(trees["branch_mask"][:, :, 1:].reshape(-1), out.logprob - 0.1 * out.entropy, 0.0))
+
+
+def step_on(config):
+    """Loss and gradients of one step on a mesh, brought to the host."""
+    mesh = mesh_lib.make_mesh(config)
+    with jax.set_mesh(mesh):
+        params = qwen3.init_sharded(tiny.CONFIG, tiny.VOCAB, jax.random.key(0), mesh)
+        trees = mesh_lib.shard_batch(mesh, tiny.trees(batch=8))
+        return jax.device_get(jax.jit(jax.value_and_grad(loss))(params, trees)), params
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"data": 4, "fsdp": 2}, {"data": 2, "fsdp": 2, "tensor": 2}, {"tensor": 2, "context": 2}],
+    ids=["4x2", "2x2x2", "tensor2_context2"],
+)
+def test_a_mesh_changes_neither_loss_nor_gradients(change):
+    (expected, expected_grads), _ = step_on(ONE)
+    (found, found_grads), params = step_on(dataclasses.replace(ONE, **change))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), found_grads, expected_grads)
+    gate = params["layers"]["gate"]  # [L, D, F] over (-, fsdp, tensor)
+    split = gate.addressable_shards[0].data.shape
+    assert split == (3, 16 // change.get("fsdp", 1), 32 // change.get("tensor", 1))
+
+
+def test_initial_parameters_do_not_depend_on_the_mesh():
+    mesh = mesh_lib.make_mesh(dataclasses.replace(ONE, fsdp=4, tensor=2))
+    sharded = qwen3.init_sharded(tiny.CONFIG, tiny.VOCAB, jax.random.key(0), mesh)
+    plain = jax.jit(qwen3.init, static_argnums=(0, 1))(tiny.CONFIG, tiny.VOCAB, jax.random.key(0))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), jax.device_get(sharded), plain)
+
+
+def test_an_undivided_dimension_is_refused_by_name():
+    mesh = mesh_lib.make_mesh(dataclasses.replace(ONE, tensor=4))
+    with pytest.raises(mesh_lib.MeshError, match=r"layers\.k: dimension 'kv_heads' of size 2 .* tensor = 4"):
+        qwen3.param_shardings(tiny.CONFIG, tiny.VOCAB, mesh)
+
+
+def test_an_undivided_batch_is_refused_by_name():
+    mesh = mesh_lib.make_mesh(dataclasses.replace(ONE, data=2, fsdp=2))
+    with pytest.raises(mesh_lib.MeshError, match=r"trunk: dimension 'batch' of size 6"):
+        mesh_lib.shard_batch(mesh, {"trunk": jnp.zeros((6, 2))})
+
+
+def test_a_mesh_larger_than_the_machine_is_refused():
+    with pytest.raises(mesh_lib.MeshError, match="needs 16 devices, this program sees 8"):
+        mesh_lib.make_mesh(dataclasses.replace(ONE, data=16))
+
+
+def test_an_axis_below_one_is_refused():
+    with pytest.raises(mesh_lib.MeshError, match=r"config\.mesh\.fsdp: expected at least 1, got 0"):
+        mesh_lib.make_mesh(dataclasses.replace(ONE, fsdp=0))
+
+
+def test_every_rule_names_mesh_axes():
+    assert {axis for axes in mesh_lib.RULES.values() for axis in axes} <= set(mesh_lib.AXES)
