@@ -1,11 +1,13 @@
 """An untrained model folder in the form that trainers write."""
 
+import functools
 import pathlib
+import tempfile
 
 import jax
 
 from usergpt_jax.core import checkpoint
-from usergpt_jax.corpus.tokenizer import train_sentencepiece
+from usergpt_jax.corpus.tokenizer import SentencePieceTokenizer, train_sentencepiece
 from usergpt_jax.models import qwen3
 from usergpt_jax.tags import HPR18
 from usergpt_jax.tasks.wording import wording
@@ -26,10 +28,30 @@ TINY = {
 }
 
 
+SEMANTIZE = {
+    "as_of": "2025-07-01",
+    "recent_days": 7,
+    "monthly_months": 3,
+    "distant_actions": ["purchase", "visit"],
+    "top_k": 8,
+    "top_places": 3,
+    "max_attributes": 1,
+    "min_band_purchases": 20,
+    "max_mub_tokens": 240,
+}
+
+
+@functools.cache
+def _tokenizer() -> SentencePieceTokenizer:
+    texts = wording(HPR18)
+    with tempfile.TemporaryDirectory() as folder:
+        return train_sentencepiece(texts, texts, folder, vocab_size=1500, max_piece_chars=48, seed=0)
+
+
 def write_model(folder: pathlib.Path, stage: str, seed: int) -> pathlib.Path:
     """An untrained model in the form that trainers write."""
-    texts = wording(HPR18)
-    tokenizer = train_sentencepiece(texts, texts, folder / "tokenizer", vocab_size=1500, max_piece_chars=48, seed=0)
+    tokenizer = _tokenizer()
+    tokenizer.save(folder / "tokenizer")
     params = qwen3.init(qwen3.Qwen3Config(**TINY), tokenizer.vocab_size, jax.random.key(seed))
     card = {
         "model": TINY,
@@ -39,7 +61,7 @@ def write_model(folder: pathlib.Path, stage: str, seed: int) -> pathlib.Path:
         "trunk_tokens": 512,
         "tag_branch_tokens": 24,
         "summary_branch_tokens": 24,
-        "semantize": {},
+        "semantize": SEMANTIZE,
         "stage": stage,
     }
     checkpoint.save_params(folder, params, card)

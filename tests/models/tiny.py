@@ -21,7 +21,7 @@ CONFIG = qwen3.Qwen3Config(
     compute_dtype="float32",
     remat="none",
 )
-DEEP = dataclasses.replace(CONFIG, n_layers=6)  # past the depth up to which layers are not scanned
+DEEP = dataclasses.replace(CONFIG, n_layers=5)  # past the depth up to which layers are not scanned
 VOCAB = 32
 
 

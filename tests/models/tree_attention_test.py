@@ -67,7 +67,7 @@ def test_tree_equals_flat_in_hidden_loss_logprobs_and_gradients(config):
         masked(run_tree(params, config, trees), trees), masked(run_flat(params, config, trees), trees), atol=1e-4
     )
     both = [
-        jax.value_and_grad(lambda p, run=run: loss(p, config, trees, run), has_aux=True)(params)
+        jax.jit(jax.value_and_grad(lambda p, run=run: loss(p, config, trees, run), has_aux=True))(params)
         for run in (run_tree, run_flat)
     ]
     ((tree_loss, tree_logprobs), tree_grads), ((flat_loss, flat_logprobs), flat_grads) = both
@@ -96,7 +96,7 @@ def test_scanned_layers_equal_straight_layers(monkeypatch):
 def test_remat_changes_no_gradient(config, remat):
     params, trees = tiny.params(config), tiny.trees(batch=2)
     grads = [
-        jax.grad(lambda p, c=c: loss(p, c, trees, run_tree)[0])(params)
+        jax.jit(jax.grad(lambda p, c=c: loss(p, c, trees, run_tree)[0]))(params)
         for c in (config, dataclasses.replace(config, remat=remat))
     ]
     assert_trees_close(*grads, rtol=1e-4, atol=1e-4)
@@ -105,7 +105,7 @@ def test_remat_changes_no_gradient(config, remat):
 def embeddings_gradient(trees, branch, position):
     """Norm of d hidden[0, branch, position] / d (embedding of every token of tree 0)."""
     params = tiny.params()
-    B, P = trees["trunk"].shape
+    P = trees["trunk"].shape[1]
     _, G, R = trees["branches"].shape
     # Every place gets its own row of the embedding table, so a row's gradient is the place's gradient.
     T = P + G * R
@@ -124,7 +124,7 @@ def embeddings_gradient(trees, branch, position):
         hidden = run_tree({**params, "embed": table}, tiny.CONFIG, one)[0, branch, position]
         return jnp.sum(hidden * jnp.arange(hidden.shape[0]))
 
-    norms = jnp.linalg.norm(jax.grad(out)(table), axis=-1)
+    norms = jnp.linalg.norm(jax.jit(jax.grad(out))(table), axis=-1)
     return np.asarray(norms[:P]), np.asarray(norms[P:].reshape(G, R))
 
 
@@ -163,14 +163,14 @@ def test_padding_takes_no_gradient():
     params, trees = tiny.params(), tiny.trees()
     poison = tiny.VOCAB - 1
     for name in ("trunk", "branches"):
-        valid = trees[f"{name.removesuffix('es')}_mask" if name == "branches" else "trunk_mask"]
+        valid = trees["trunk_mask" if name == "trunk" else "branch_mask"]
         trees[name] = jnp.where(valid, jnp.minimum(trees[name], poison - 1), poison)
     untied = dict(params, head=params["embed"])
 
     def total(p):
         return jnp.sum(jnp.where(trees["branch_mask"][..., None], run_tree(p, tiny.CONFIG, trees), 0.0) ** 3)
 
-    gradient = jax.grad(total)(untied)["embed"]
+    gradient = jax.jit(jax.grad(total))(untied)["embed"]
     assert np.abs(gradient[:poison]).max() > 1e-3
     np.testing.assert_array_equal(gradient[poison], 0.0)
 
@@ -179,7 +179,7 @@ def test_a_user_without_trunk_or_with_an_empty_branch_stays_finite():
     params, trees = tiny.params(), tiny.trees()
     trees["trunk_mask"] = trees["trunk_mask"].at[0].set(False)
     trees["branch_mask"] = trees["branch_mask"].at[0, 0].set(False)
-    value, grads = jax.value_and_grad(lambda p: loss(p, tiny.CONFIG, trees, run_tree)[0])(params)
+    value, grads = jax.jit(jax.value_and_grad(lambda p: loss(p, tiny.CONFIG, trees, run_tree)[0]))(params)
     assert all(np.isfinite(leaf).all() for leaf in [value, *jax.tree.leaves(grads)])
 
 

@@ -13,7 +13,7 @@ from usergpt_jax.tasks.evidence import line_items
 Bag = Mapping[str, float]
 
 
-def log_bags(parts: Sequence[pathlib.Path], user_ids: Iterable[str]) -> dict[str, Bag]:
+def log_bags(parts: Sequence[pathlib.Path], user_ids: Iterable[str]) -> Mapping[str, Bag]:
     """How often each user has each category, and each city by source, in the full event log.
 
     Args:
@@ -21,7 +21,7 @@ def log_bags(parts: Sequence[pathlib.Path], user_ids: Iterable[str]) -> dict[str
       user_ids: whose bags to make; one without events gets an empty bag.
     """
     bags: dict[str, dict[str, float]] = {user_id: {} for user_id in user_ids}
-    wanted = pl.scan_parquet(parts).filter(pl.col("user_id").is_in(list(bags)))
+    wanted = pl.scan_parquet(list(parts)).filter(pl.col("user_id").is_in(list(bags)))
     counts = wanted.group_by("user_id", "category").len().drop_nulls().collect(engine="streaming")
     for user_id, category, count in counts.iter_rows():
         bags[user_id][f"category {category}"] = count

@@ -87,8 +87,8 @@ def run(config: ConfigDict, on_change: str) -> None:
       InputError: config or run directory do not fit.
     """
     top = run_config(config)
-    section = to_dataclass(BenchConfig, config["bench"], "bench")
-    split = to_dataclass(SplitConfig, config["split"], "split")
+    section = to_dataclass(BenchConfig, config.bench, "bench")
+    split = to_dataclass(SplitConfig, config.split, "split")
     schema = tag_schema(top.tag_schema)
     root = pathlib.Path(top.run_dir)
     trained = tuple(folder for folder in ("4_sft", "5_rl") if (root / folder / MANIFEST).exists())

@@ -42,7 +42,7 @@ def run_config(config: ConfigDict) -> RunConfig:
     return to_dataclass(RunConfig, ConfigDict({name: config[name] for name in names if name in config}), "")
 
 
-def to_dataclass(cls: type[T], config: ConfigDict, section: str) -> T:
+def to_dataclass(cls: type[T], config: Any, section: str) -> T:
     """Turns one section of a config into the frozen dataclass a module reads.
 
     Args:

@@ -80,6 +80,8 @@ class TreeSource(Sequence[UserTree]):
         return len(self._source)
 
     def __getitem__(self, index: SupportsIndex) -> UserTree:  # type: ignore[override]
+        if not 0 <= int(index) < len(self):
+            raise IndexError(f"{self!r} has no record {int(index)}")
         row = self._source[int(index)]
         columns = row["questions"]
         questions = tuple(

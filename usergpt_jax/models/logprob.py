@@ -70,7 +70,7 @@ def _forward(hidden, head, targets, chunk_tokens):
 
 
 def _backward(chunk_tokens, saved, cotangents):
-    """d logits = p * (g_logsumexp - g_logprob - g_entropy * (log p + entropy)) + g_logprob at the target."""
+    """Gradient of the logits: p * (g_logsumexp - g_logprob - g_entropy * (log p + entropy)) + g_logprob at the target."""
     hidden, head, targets, entropy, logsumexp = saved
     wide_head = head.astype(jnp.float32)
 

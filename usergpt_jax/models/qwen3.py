@@ -7,6 +7,7 @@ passes in `tree_attention.py` and `sampler.py` merge it with the static module g
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -218,7 +219,7 @@ def init(config: Qwen3Config, vocab_size: int, key: PRNGKeyArray | Array) -> Par
     """
     check_vocab(config, vocab_size)
     _, state = nnx.split(Qwen3(config, vocab_size, nnx.Rngs(params=key)))
-    return nnx.to_pure_dict(state)
+    return _nested(state, lambda weight: weight.get_raw_value())
 
 
 def init_sharded(config: Qwen3Config, vocab_size: int, key: PRNGKeyArray | Array, mesh: Mesh) -> Params:
@@ -241,13 +242,23 @@ def check_vocab(config: Qwen3Config, vocab_size: int) -> None:
 
 def param_shapes(config: Qwen3Config, vocab_size: int) -> Params:
     """Shape and dtype of every parameter, in the structure of `init`."""
-    return nnx.to_pure_dict(_abstract(config, vocab_size)[1])
+    return _nested(_abstract(config, vocab_size)[1], lambda weight: weight.get_raw_value())
 
 
 def param_axes(config: Qwen3Config, vocab_size: int) -> Params:
     """Logical axis names of every parameter, in the structure of `init`."""
-    flat = _abstract(config, vocab_size)[1].flat_state()
-    return nnx.to_pure_dict(nnx.State.from_flat_path({path: leaf.get_metadata("axes") for path, leaf in flat}))
+    return _nested(_abstract(config, vocab_size)[1], lambda weight: weight.get_metadata("axes"))
+
+
+def _nested(state: Any, read: Callable[[nnx.Variable], Any]) -> Params:
+    """What `read` takes from every variable of a module's state, as a nested dict."""
+    nested: Params = {}
+    for path, variable in nnx.to_flat_state(state):
+        inner = nested
+        for key in path[:-1]:
+            inner = inner.setdefault(key, {})
+        inner[path[-1]] = read(variable)
+    return nested
 
 
 def param_shardings(config: Qwen3Config, vocab_size: int, mesh: Mesh) -> Params:

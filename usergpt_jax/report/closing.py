@@ -8,7 +8,10 @@ from usergpt_jax.report.scores import SUMMARY, TAGS, Scores
 
 
 def closing_table(data: RunData, scores: Scores) -> str:
-    """Mean credit of the tag task and Acc_Ex of every model with 95 % intervals, then the compression; "" when nothing was measured."""
+    """Mean credit of the tag task and Acc_Ex of every model with 95 % intervals, then the compression.
+
+    Returns "" when nothing was measured.
+    """
     models = scores.models(TAGS)
     lines = []
     if models:
@@ -22,6 +25,8 @@ def closing_table(data: RunData, scores: Scores) -> str:
         if sizes := data.mean_sizes(unit):
             raw, mub = sizes
             lines.append(f"semantize: {raw:,.0f} -> {mub:,.0f} {title} a user ({1 - mub / max(raw, 1.0):.1%} removed)")
+    if models and (saved := scores.get(models[-1], SUMMARY, "saved_from_raw")):
+        lines.append(f"portraits of {models[-1]} save {saved.value:.2%} of the raw log's tokens")
     return "\n".join(lines)
 
 

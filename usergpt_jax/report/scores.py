@@ -84,8 +84,8 @@ def bench_section(scores: Scores, schema: TagSchema) -> Html:
         element(
             "p",
             f"HPR-Bench items of {numbers.count(scores.n_users)} held-out users, {len(schema.tags)} tags. "
-            f"{scores.average} is the mean credit of {scores.n_samples} samples; a baseline always answers the same. Bars and "
-            "brackets are 95 % bootstrap intervals over users, with the same draws for all models.",
+            f"{scores.average} is the mean credit of {scores.n_samples} samples; a baseline always answers the same. "
+            "Bars and brackets are 95 % bootstrap intervals over users, with the same draws for all models.",
         ),
         element("h3", "Tag accuracy by dimension"),
         legend(styles),
@@ -155,7 +155,7 @@ def _dimension_table(scores: Scores, schema: TagSchema, models: list[str]) -> Ht
 
 def _difference_table(scores: Scores) -> list[Html]:
     found = [
-        *((r, "Avg@10") for r in scores.differences("avg")),
+        *((r, scores.average) for r in scores.differences("avg")),
         *((r, "Acc_Ex") for r in scores.differences("acc_ex")),
     ]
     if not found:

@@ -79,11 +79,7 @@ def load() -> Catalog:
     starts, query_starts = [], []
     for number, row in enumerate(rows):
         starts.append(len(titles))
-        made = (
-            _trip_titles(row, variants[number])
-            if not row["brands"]
-            else _titles(row, brands, variants[number], rng)
-        )
+        made = _trip_titles(row, variants[number]) if not row["brands"] else _titles(row, brands, variants[number], rng)
         titles += made
         item_ids += [f"c{number:03d}-{index:04d}" for index in range(len(made))]
     for row, names in zip(rows, variants, strict=True):

@@ -6,6 +6,7 @@ satisfied. All draws of a day come from the user's key folded with the day.
 Paper: §2.1 (Markov decision process over idle, browsing, searching, ordering).
 """
 
+import operator
 from typing import NamedTuple
 
 import jax
@@ -132,9 +133,10 @@ def simulate_user(
         day, marks = inputs
         day_key = jax.random.fold_in(key, day)
         draws = jax.random.uniform(day_key, (SESSIONS_PER_DAY + 1, 20))
-        state = evolution.state_at(course, day)
         stale = draws[-1, 0] < course.noise[3]
-        seen = evolution.state_at(course, jnp.where(stale, day - _STALE_DAYS, day))
+        both_days = jnp.stack([day, jnp.where(stale, day - _STALE_DAYS, day)])
+        both = jax.vmap(evolution.state_at, in_axes=(None, 0))(course, both_days)
+        state, seen = (jax.tree.map(operator.itemgetter(row), both) for row in (0, 1))
         was_stale = jnp.any(seen.tags != state.tags)
         weights = _need_weights(own_log_rate, seen, marks, day - last, table)
         sessions = jax.vmap(_session, in_axes=(0, None, None, None, None, None, None, None))(

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.special import ndtri
 from jaxtyping import Array, Float, Int
 
 from usergpt_jax import gazetteer
@@ -20,6 +21,7 @@ from usergpt_jax.simulate import places, priors
 NEVER = 2**29
 N_MOVES = 3
 MAX_INTERESTS = 4
+_DRAWS = 24  # uniforms a step of `sample_course` may use
 _YEAR = priors.DAYS_PER_YEAR
 _TIERS = gazetteer.CITY_TIERS
 _FARMER, _FACTORY = (priors.JOBS.index(job) for job in ("farmer", "factory_construction"))
@@ -76,17 +78,18 @@ class Course(NamedTuple):
 
 def sample_course(key: Array, as_of_day: Int[Array, ""]) -> Course:
     """Draws a user's life course, given that the user is on the platforms at `as_of_day`."""
-    keys = iter(jax.random.split(key, 12))
-    identity = _identity(next(keys), as_of_day)
-    home = _geography(next(keys), as_of_day, identity)
-    work = _schooling_and_work(next(keys), identity | home)
-    family = _family(next(keys), identity | work)
+    # One block of draws, a row each: every further call of the generator costs compile time.
+    draws = iter(jax.random.uniform(key, (8, _DRAWS), minval=1e-6, maxval=1 - 1e-6))
+    identity = _identity(next(draws), as_of_day)
+    home = _geography(next(draws), identity)
+    work = _schooling_and_work(next(draws), identity | home)
+    family = _family(next(draws), identity | work)
     known = identity | home | work | family
-    traits = _traits(next(keys), as_of_day, known)
+    traits = _traits(next(draws), as_of_day, known)
     known |= traits
-    known |= _housing(next(keys), known)
-    known |= _moves(next(keys), as_of_day, known)
-    known |= _habits(next(keys))
+    known |= _housing(next(draws), known)
+    known |= _moves(next(draws), as_of_day, known)
+    known |= _habits(next(draws))
     return Course(**{name: known[name] for name in Course._fields})
 
 
@@ -110,8 +113,7 @@ def _snap(day: Array, day_of_year: int) -> Array:
     return jnp.floor(year * _YEAR).astype(jnp.int32) + day_of_year
 
 
-def _identity(key: Array, as_of_day: Array) -> dict[str, Array]:
-    u = jax.random.uniform(key, (4,))
+def _identity(u: Array, as_of_day: Array) -> dict[str, Array]:
     band = _draw(_AGE_CDF, u[0])
     low = jnp.asarray(priors.AGE_FROM, jnp.float32)[band]
     high = jnp.asarray(priors.AGE_TO, jnp.float32)[band]
@@ -127,9 +129,8 @@ def _identity(key: Array, as_of_day: Array) -> dict[str, Array]:
     }
 
 
-def _geography(key: Array, as_of_day: Array, known: dict[str, Array]) -> dict[str, Array]:
+def _geography(u: Array, known: dict[str, Array]) -> dict[str, Array]:
     """Home city, how it is lived in, and the hometown."""
-    u = jax.random.uniform(key, (5,))
     city = _draw(_CITY_CDF, u[0])
     tier = _CITY_TIER[city]
     settlement = _draw(_SETTLEMENT_CDF[tier], u[1])
@@ -141,12 +142,10 @@ def _geography(key: Array, as_of_day: Array, known: dict[str, Array]) -> dict[st
     return {"city": city, "settlement": settlement, "hometown_city": jnp.where(migrant, elsewhere, city)}
 
 
-def _schooling_and_work(key: Array, known: dict[str, Array]) -> dict[str, Array]:
-    key, normal_key = jax.random.split(key)
-    u = jax.random.uniform(key, (8,))
+def _schooling_and_work(u: Array, known: dict[str, Array]) -> dict[str, Array]:
     tier = _CITY_TIER[known["city"]]
     score = known["education_score"] + jnp.asarray(priors.EDUCATION_SETTLEMENT, jnp.float32)[known["settlement"]]
-    score += 0.3 - 0.12 * tier + 0.85 * jax.random.normal(normal_key)
+    score += 0.3 - 0.12 * tier + 0.85 * ndtri(u[6])
 
     education = jnp.sum(jnp.asarray(priors.EDUCATION_CUTS, jnp.float32) <= score).astype(jnp.int32)
     graduation_age = jnp.asarray(priors.GRADUATION_AGE, jnp.float32)[education]
@@ -172,9 +171,8 @@ def _schooling_and_work(key: Array, known: dict[str, Array]) -> dict[str, Array]
     }
 
 
-def _family(key: Array, known: dict[str, Array]) -> dict[str, Array]:
+def _family(u: Array, known: dict[str, Array]) -> dict[str, Array]:
     """Partner, marriage, births and separation, in an order that the tag rules accept."""
-    u = jax.random.uniform(key, (12,))
     birth, female = known["birth_day"], known["gender"] == 1
     logit = jnp.log(u[0]) - jnp.log1p(-u[0])
     marriage_age = priors.MARRIAGE_MEDIAN_YEARS + jnp.where(female, -0.7, 0.7) + 0.5 * (known["education"] - 1.5)
@@ -205,19 +203,18 @@ def _family(key: Array, known: dict[str, Array]) -> dict[str, Array]:
     }
 
 
-def _traits(key: Array, as_of_day: Array, known: dict[str, Array]) -> dict[str, Array]:
+def _traits(u: Array, as_of_day: Array, known: dict[str, Array]) -> dict[str, Array]:
     """Income level, car, pet, interests and way of travelling."""
-    keys = jax.random.split(key, 4)
-    u, normal = jax.random.uniform(keys[0], (8,)), jax.random.normal(keys[1])
     tier = _CITY_TIER[known["city"]]
-    income = 0.45 * (known["education"] - 2) + 0.1 * (2.5 - tier) - 0.35 * known["settlement"] + 0.8 * normal
+    income = 0.45 * (known["education"] - 2) + 0.1 * (2.5 - tier) - 0.35 * known["settlement"] + 0.8 * ndtri(u[7])
     level = jnp.sum(jnp.asarray(priors.INCOME_CUTS, jnp.float32) <= income).astype(jnp.int32)
     pet = _draw_weighted(jnp.asarray(priors.PET_WEIGHT, jnp.float32), u[0])
     pet_days = jnp.where(u[1] < 0.3, 900.0 * u[2], 900.0 + 1500.0 * u[2]).astype(jnp.int32)
     decades = (known["age_years"] - 30.0) / 10.0
     base = jnp.where(known["gender"] == 0, priors.INTEREST_MALE, priors.INTEREST_FEMALE)
     logits = jnp.log(base) + jnp.asarray(priors.INTEREST_AGE_SLOPE, jnp.float32) * decades
-    order = jnp.argsort(-(logits + jax.random.gumbel(keys[2], logits.shape)))[:MAX_INTERESTS].astype(jnp.int32)
+    gumbel = -jnp.log(-jnp.log(u[8 : 8 + logits.shape[0]]))
+    order = jax.lax.top_k(logits + gumbel, MAX_INTERESTS)[1].astype(jnp.int32)
     count = 1 + _draw_weighted(jnp.asarray(priors.INTEREST_COUNT_FRAC, jnp.float32), u[3])
     migrant = known["hometown_city"] != known["city"]
     young = (known["age_years"] < 20) | (known["age_years"] > 62)
@@ -241,8 +238,7 @@ def _traits(key: Array, as_of_day: Array, known: dict[str, Array]) -> dict[str, 
     }
 
 
-def _housing(key: Array, known: dict[str, Array]) -> dict[str, Array]:
-    u = jax.random.uniform(key, (6,))
+def _housing(u: Array, known: dict[str, Array]) -> dict[str, Array]:
     birth, tier = known["birth_day"], _CITY_TIER[known["city"]]
     migrant = known["hometown_city"] != known["city"]
     grown = jnp.minimum(_years_after(birth, 23.0 + 11.0 * u[0]), jnp.where(u[1] < 0.6, known["marriage_day"], NEVER))
@@ -256,9 +252,8 @@ def _housing(key: Array, known: dict[str, Array]) -> dict[str, Array]:
     }
 
 
-def _moves(key: Array, as_of_day: Array, known: dict[str, Array]) -> dict[str, Array]:
+def _moves(u: Array, as_of_day: Array, known: dict[str, Array]) -> dict[str, Array]:
     """Cities before, between and after up to three moves."""
-    u = jax.random.uniform(key, (7,))
     city, hometown = known["city"], known["hometown_city"]
     young = (known["age_years"] > 23) & (known["age_years"] < 42) & (known["settlement"] < 2)
     frequent = young & (u[0] < 0.13) & (known["buy_home_day"] > as_of_day)
@@ -278,16 +273,14 @@ def _moves(key: Array, as_of_day: Array, known: dict[str, Array]) -> dict[str, A
     return {"move_days": jnp.minimum(move_days, NEVER).astype(jnp.int32), "cities": sequence.astype(jnp.int32)}
 
 
-def _habits(key: Array) -> dict[str, Array]:
+def _habits(u: Array) -> dict[str, Array]:
     """How much the user does, where, and how noisy the account is."""
-    u_key, normal_key = jax.random.split(key)
-    u, normal = jax.random.uniform(u_key, (12,)), jax.random.normal(normal_key)
     rare = u[0] < 0.09
     avoid_chance = jnp.array([0.04, 0.16, 0.18, 0.16, 0.3])
     avoided = (u[1:6] < avoid_chance) & (jnp.arange(5) != jnp.floor(u[11] * 4))
     shared = jnp.where(u[6] < 0.45, 0.02 + 0.12 * u[7], 0.0)
     return {
-        "log_activity": 0.65 * normal - jnp.where(rare, 2.6 + 1.2 * u[10], 0.0),
+        "log_activity": 0.65 * ndtri(u[12]) - jnp.where(rare, 2.6 + 1.2 * u[10], 0.0),
         "avoided": avoided.astype(jnp.int32),
         "noise": jnp.stack([0.02 + 0.05 * u[8], shared, 0.02 + 0.06 * u[9], jnp.float32(0.035)]),
         "home_draw": jnp.floor(u[8] * 1000).astype(jnp.int32) % 2,

@@ -71,7 +71,7 @@ def support(mub: str, schema: TagSchema) -> dict[str, dict[str, Support]]:
     seen = sightings(mub)
     found: dict[str, dict[str, Support]] = {name: collections.defaultdict(Support) for name in schema.names}
     for sighting in seen:
-        for tag, value, weight in _lexicon().get(core(sighting.item), ()):
+        for tag, value, weight in lexicon().get(core(sighting.item), ()):
             if tag in found:
                 found[tag][value].add(sighting, weight * sighting.weight)
     for tag, values in (
@@ -105,7 +105,7 @@ def decide(found: dict[str, dict[str, Support]], schema: TagSchema) -> dict[str,
 
 
 @functools.cache
-def _lexicon() -> dict[str, tuple[tuple[str, str, float], ...]]:
+def lexicon() -> dict[str, tuple[tuple[str, str, float], ...]]:
     """Item, lower case -> (tag, value, weight)."""
     entries = collections.defaultdict(list)
     path = importlib.resources.files("usergpt_jax") / "data" / "evidence.csv"

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Sets up .venv and runs the tests. Usage: bash launch/test.sh [pytest arguments]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source launch/setup.sh requirements-test.lock
+"$venv/bin/python" -m pytest "$@"
