@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ def loss(params, trees):
     return -jnp.mean(jnp.where(trees["branch_mask"][:, :, 1:].reshape(-1), out.logprob - 0.1 * out.entropy, 0.0))
 
 
+@functools.cache
 def step_on(config):
     """Loss and gradients of one step on a mesh, brought to the host."""
     mesh = mesh_lib.make_mesh(config)

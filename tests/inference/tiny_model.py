@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+import runpy
 import tempfile
 
 import jax
@@ -28,17 +29,7 @@ TINY = {
 }
 
 
-SEMANTIZE = {
-    "as_of": "2025-07-01",
-    "recent_days": 7,
-    "monthly_months": 3,
-    "distant_actions": ["purchase", "visit"],
-    "top_k": 8,
-    "top_places": 3,
-    "max_attributes": 1,
-    "min_band_purchases": 20,
-    "max_mub_tokens": 240,
-}
+_QUICKSTART = pathlib.Path(__file__).parents[2] / "configs" / "quickstart.py"
 
 
 @functools.cache
@@ -61,7 +52,7 @@ def write_model(folder: pathlib.Path, stage: str, seed: int) -> pathlib.Path:
         "trunk_tokens": 512,
         "tag_branch_tokens": 24,
         "summary_branch_tokens": 24,
-        "semantize": SEMANTIZE,
+        "semantize": runpy.run_path(str(_QUICKSTART))["get_config"]().semantize.to_dict(),
         "stage": stage,
     }
     checkpoint.save_params(folder, params, card)

@@ -1,16 +1,16 @@
+import datetime
+
 import jax
 import numpy as np
 import pytest
 
-from usergpt_jax.simulate import calendar, emit, engine, evolution, persona
+from usergpt_jax.simulate import calendar, catalog, engine, evolution, persona
 
 START, AS_OF = "2023-07-01", "2025-07-01"
 
 
 @pytest.fixture(scope="session")
 def days() -> tuple[int, int]:
-    import datetime
-
     start, as_of = (calendar.epoch_day(datetime.date.fromisoformat(text)) for text in (START, AS_OF))
     return start, as_of
 
@@ -38,12 +38,4 @@ def crowd(days: tuple[int, int]) -> tuple[persona.Course, evolution.State]:
 
 @pytest.fixture(scope="session")
 def leaf_names(batch: engine.Batch) -> np.ndarray:
-    from usergpt_jax.simulate import catalog
-
     return np.array(catalog.load().leaves)[batch.events.leaf]
-
-
-def same_events(one: emit.Events, other: emit.Events) -> bool:
-    return all(
-        np.array_equal(a, b, equal_nan=True) for a, b in zip(vars(one).values(), vars(other).values(), strict=True)
-    )

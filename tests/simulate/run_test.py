@@ -14,11 +14,11 @@ from usergpt_jax.tags import HPR18
 
 def config_at(folder, **changes) -> ConfigDict:
     simulate = {
-        "n_users": 70,
-        "start": "2024-09-01",
-        "as_of": "2025-03-01",
-        "users_per_batch": 32,
-        "users_per_part": 30,
+        "n_users": 30,
+        "start": "2024-09-02",
+        "as_of": "2024-12-31",
+        "users_per_batch": 8,
+        "users_per_part": 12,
     }
     return ConfigDict(
         {"run_dir": str(folder), "seed": 2, "tag_schema": "hpr18", "simulate": ConfigDict(simulate | changes)}
@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
 def test_files_have_the_declared_columns(folder):
     for name, expected in (("part", schema.EVENT_SCHEMA), ("provenance", schema.PROVENANCE_SCHEMA)):
         paths = sorted(folder.glob(f"{name}-*.parquet"))
-        assert len(paths) == 3  # 70 users, 30 a part
+        assert len(paths) == 3  # 30 users, 12 a part
         for path in paths:
             schema.check_columns(pq.read_schema(path), expected, str(path))
     schema.check_columns(pq.read_schema(folder / "users.parquet"), schema.truth_schema(HPR18.names), "users")
@@ -60,7 +60,7 @@ def test_provenance_covers_every_event_and_stays_out_of_the_log(folder):
 
 def test_truth_is_a_tag_value_or_na_and_hidden_values_agree(folder):
     users = pl.read_parquet(folder / "users.parquet")
-    assert users["user_id"].to_list() == [f"u{number:07d}" for number in range(70)]
+    assert users["user_id"].to_list() == [f"u{number:07d}" for number in range(30)]
     for row in users.iter_rows(named=True):
         hidden = json.loads(row["persona"])
         for tag in HPR18.tags:
@@ -88,7 +88,7 @@ def test_a_finished_folder_is_reused(folder, capsys):
 
 
 def test_files_do_not_depend_on_the_batch_size(folder, tmp_path):
-    run_lib.run(config_at(tmp_path, users_per_batch=70), "refuse")
+    run_lib.run(config_at(tmp_path, users_per_batch=24), "refuse")
     one, other = (pl.read_parquet(path / "part-*.parquet") for path in (folder, tmp_path / "1_events"))
     assert one.equals(other)
 
@@ -98,8 +98,8 @@ def test_files_do_not_depend_on_the_batch_size(folder, tmp_path):
     [
         ({"n_users": 0}, "n_users"),
         ({"users_per_batch": 0}, "users_per_batch"),
-        ({"as_of": "2024-08-31"}, "after start 2024-09-01"),
-        ({"as_of": "2024-09-01"}, "after start 2024-09-01"),
+        ({"as_of": "2024-08-31"}, "after start 2024-09-02"),
+        ({"as_of": "2024-09-02"}, "after start 2024-09-02"),
         ({"start": "01.09.2024"}, "'01.09.2024'"),
         ({"start": "1999-09-01"}, "2015-2027"),
     ],

@@ -177,7 +177,7 @@ def evaluate(
 
 def closing_tables(found: Sequence[Result], models: Sequence[str], section: BenchConfig, schema: TagSchema) -> str:
     """What the stage prints when it ends."""
-    differences = [r for r in found if " - " in r.model or r.metric.startswith("gap_")]
+    differences = [r for r in found if r.model.endswith((" - linear", " - stage3")) or r.metric.startswith("gap_")]
     parts = [
         tables.tag_table(found, models, f"avg@{section.n_samples}", tuple(schema.dimensions)),
         tables.summary_table(found, models),

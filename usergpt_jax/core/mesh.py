@@ -47,7 +47,7 @@ class MeshConfig:
     context: int
 
 
-def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -> Mesh:
+def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
     """The mesh over the first devices; use it with `jax.set_mesh`.
 
     Args:

@@ -42,7 +42,7 @@ class Manifest:
       format: version of the stage's files; raised when their meaning changes.
       version: package version and git commit, for the record only.
       counts: row counts and other figures of the stage.
-      wall_seconds: time the stage took, over all its attempts that ended.
+      wall_seconds: time of the attempt that finished the stage; earlier ones, killed, left no clock.
     """
 
     stage: str

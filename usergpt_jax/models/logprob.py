@@ -5,7 +5,7 @@ reference, old and new policy share this function.
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +32,8 @@ def token_logprobs(
       targets: token ids in [0, V).
       chunk_tokens: tokens whose logits exist at once.
     """
-    return TokenLogprobs(*_token_logprobs(hidden, head, targets, max(1, min(chunk_tokens, hidden.shape[0]))))
+    figures: Any = _token_logprobs(hidden, head, targets, max(1, min(chunk_tokens, hidden.shape[0])))
+    return TokenLogprobs(*figures)
 
 
 def token_logprobs_reference(
@@ -70,7 +71,10 @@ def _forward(hidden, head, targets, chunk_tokens):
 
 
 def _backward(chunk_tokens, saved, cotangents):
-    """Gradient of the logits: p * (g_logsumexp - g_logprob - g_entropy * (log p + entropy)) + g_logprob at the target."""
+    """Gradients through the logits, made again chunk by chunk (p: softmax; g: cotangents).
+
+    p * (g_logsumexp - g_logprob - g_entropy * (log p + entropy)) + g_logprob at the target.
+    """
     hidden, head, targets, entropy, logsumexp = saved
     wide_head = head.astype(jnp.float32)
 

@@ -256,8 +256,8 @@ def _nested(state: Any, read: Callable[[nnx.Variable], Any]) -> Params:
     for path, variable in nnx.to_flat_state(state):
         inner = nested
         for key in path[:-1]:
-            inner = inner.setdefault(key, {})
-        inner[path[-1]] = read(variable)
+            inner = inner.setdefault(str(key), {})
+        inner[str(path[-1])] = read(variable)
     return nested
 
 

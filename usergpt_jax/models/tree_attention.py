@@ -138,7 +138,7 @@ def _run(
             return x, cache if keep_cache else None
 
         x, caches = jax.lax.scan(step, x, params["layers"])
-        return (x if keep_trunk else x[:, P:]), Cache(*caches) if keep_cache else None
+        return (x if keep_trunk else x[:, P:]), None if caches is None else Cache(*caches)
     kept = []
     for i in range(config.n_layers):
         drop = P if i == config.n_layers - 1 and not keep_trunk else 0

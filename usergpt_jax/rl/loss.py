@@ -43,7 +43,7 @@ class PolicyParts(NamedTuple):
 
 def policy_loss(
     params: Params,
-    reference_logprob: Float[Array, "B G R-1"],
+    reference_logprob: Float[Array, "B G S"],
     batch: PolicyBatch,
     *,
     config: Qwen3Config,
@@ -52,6 +52,8 @@ def policy_loss(
     kl_weight: float,
 ) -> tuple[Float[Array, ""], PolicyParts]:
     """`-mean_i mean_t min(r A, clip(r) A) + beta KL`, samples weighted alike, tokens within a sample alike.
+
+    `reference_logprob` is of the branch tokens after the first, S = R - 1.
 
     The KL term is the estimate `exp(d) - d - 1` with `d = log p_ref - log p` (Schulman 2020, "k3").
 
@@ -64,7 +66,7 @@ def policy_loss(
     per_sample = batch.weight / jnp.maximum(jnp.sum(batch.weight), 1.0)
     token_weight = mask / jnp.maximum(jnp.sum(mask, -1, keepdims=True), 1.0) * per_sample[..., None]
 
-    def mean(values: Float[Array, "B G R-1"]) -> Float[Array, ""]:
+    def mean(values: Float[Array, "B G S"]) -> Float[Array, ""]:
         return jnp.sum(token_weight * jnp.where(mask > 0, values, 0.0))
 
     log_ratio = jnp.where(mask > 0, logprob - batch.old_logprob[:, :, 1:], 0.0)
