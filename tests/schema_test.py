@@ -26,9 +26,7 @@ def test_every_rule_names_tags_and_values_that_exist():
 
 def test_violations_name_the_broken_rule_and_na_breaks_none():
     values = {"resident_city": "Hangzhou", "resident_province": "Sichuan", "city_tier": "new_T1"}
-    assert HPR18.violations(values) == [
-        Implication("resident_city", ("Hangzhou",), "resident_province", ("Zhejiang",))
-    ]
+    assert HPR18.violations(values) == [Implication("resident_city", ("Hangzhou",), "resident_province", ("Zhejiang",))]
     assert HPR18.violations({**values, "resident_province": NA}) == []
     assert HPR18.violations({}) == []
 

@@ -117,6 +117,7 @@ class Tag:
       values: the closed value set without NA, or empty for an open tag.
       phrases: how the summary words each value; an open tag has the one key "{}", a template.
       max_items: how many values an open tag may list, joined by ", ".
+      known_values: values of an open tag that are worth a place in a vocabulary; not all that it may take.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Tag:
     values: tuple[str, ...]
     phrases: Mapping[str, str]
     max_items: int = 1
+    known_values: tuple[str, ...] = ()
 
     @property
     def is_open(self) -> bool:

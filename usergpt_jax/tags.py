@@ -21,9 +21,23 @@ PRESCHOOL_STAGES = ("0-1", "1-3", "3-6")
 SCHOOL_STAGES = ("6-12", "12-18")
 
 
-def _tag(name: str, dimension: str, question: str, phrases: dict[str, str], max_items: int = 1) -> Tag:
+# The interests that the simulator's people have and the lexicon knows.
+INTERESTS = tuple(
+    "anime beauty camping cars crafts cycling fashion fishing fitness gaming gardening music photography reading travel"
+    .split()
+) + ("gourmet food",)
+
+
+def _tag(
+    name: str,
+    dimension: str,
+    question: str,
+    phrases: dict[str, str],
+    max_items: int = 1,
+    known_values: tuple[str, ...] = (),
+) -> Tag:
     values = () if "{}" in phrases else tuple(phrases)
-    return Tag(name, dimension, question, values, phrases, max_items)
+    return Tag(name, dimension, question, values, phrases, max_items, known_values)
 
 
 _LIFE_STAGE = _tag(
@@ -107,7 +121,7 @@ _TAGS = (
             "high": "spends lavishly",
         },
     ),
-    _tag("interests", "LI", "What are the user's lasting interests?", {"{}": "enjoys {}"}, max_items=5),
+    _tag("interests", "LI", "What are the user's lasting interests?", {"{}": "enjoys {}"}, 5, INTERESTS),
     _tag(
         "pet",
         "LI",
@@ -159,7 +173,13 @@ _TAGS = (
         "In which province does the user live?",
         {name: f"lives in {name} province" for name in gazetteer.provinces()},
     ),
-    _tag("resident_city", "GC", "In which city does the user live?", {"{}": "home is the city of {}"}),
+    _tag(
+        "resident_city",
+        "GC",
+        "In which city does the user live?",
+        {"{}": "home is the city of {}"},
+        known_values=tuple(city.name for city in gazetteer.cities()),
+    ),
     _tag(
         "city_tier",
         "GC",

@@ -42,7 +42,7 @@ def test_a_control_string_of_a_template_is_one_token(tokenizer, text):
 
 
 def test_a_prompt_and_an_output_survive_encoding(tokenizer):
-    for text in (trunk_head(), tag_prediction.target(HPR18["gender"], "female", "L3 Lipstick, L12 Cat Litter")):
+    for text in (trunk_head(), tag_prediction.target(HPR18["gender"], "female", "Lipstick (L3), Cat Litter (L12)")):
         assert tokenizer.decode(tokenizer.encode_template(text)) == text
 
 

@@ -12,7 +12,7 @@ MUB = "\n".join(
         "[Source: Delivery] [TIME: 2025] [TYPE: Purchase] [COUNT: 1] | Chengdu, Noodles",
     ]
 )
-TRUE, FALSE = "L1 Cat Litter", "L2 Cat Litter"
+TRUE, FALSE = "Cat Litter (L1)", "Cat Litter (L2)"
 BROKEN = "<think>L1 Cat Litter</think> cat"
 
 
@@ -31,7 +31,7 @@ def consolidate(tag_outputs, summaries=(), min_confidence=0.5):
 
 def test_the_most_frequent_value_wins_with_its_share_of_all_samples():
     # cat twice, dog once, one malformed: cat has 2 of 4
-    verdict = vote("pet", [said("pet", "cat"), said("pet", "dog", "L2 Noodles"), said("pet", "cat", FALSE), BROKEN])
+    verdict = vote("pet", [said("pet", "cat"), said("pet", "dog", "Noodles (L2)"), said("pet", "cat", FALSE), BROKEN])
     assert verdict == Verdict("cat", 0.5, (1,), "")
 
 
@@ -40,7 +40,7 @@ def test_a_tie_goes_to_the_better_grounded_value():
 
 
 def test_evidence_is_what_winning_samples_cite_truly():
-    thinks = ["L1 Cat Litter, L2 Razor", "L2 Noodles", "L9 Cat Litter", "no citation"]
+    thinks = ["Cat Litter (L1), Razor (L2)", "Noodles (L2)", "Cat Litter (L9)", "no citation"]
     assert vote("pet", [said("pet", "cat", think) for think in thinks]).evidence == (1, 2)
 
 
@@ -79,7 +79,7 @@ def test_a_list_without_a_majority_item_is_na():
 
 
 def test_cities_are_counted_under_one_name():
-    outputs = [said("resident_city", value, "L2 Chengdu") for value in ("chengdu", "Chengdu city", "Beijing")]
+    outputs = [said("resident_city", value, "Chengdu (L2)") for value in ("chengdu", "Chengdu city", "Beijing")]
     assert vote("resident_city", outputs) == Verdict("Chengdu", 2 / 3, (2,), "")
 
 
@@ -110,7 +110,7 @@ def written(values, think=TRUE):
     return summary.target(HPR18, values, think)
 
 
-CAT = {"pet": [said("pet", "cat")] * 4, "gender": [said("gender", "male", "L1 Razor")] * 4}
+CAT = {"pet": [said("pet", "cat")] * 4, "gender": [said("gender", "male", "Razor (L1)")] * 4}
 
 
 def test_the_summary_that_agrees_best_is_taken():

@@ -132,7 +132,7 @@ def _bench(folder: pathlib.Path) -> None:
 def _outputs(model: str, user: int) -> dict:
     """User number u answers the first u tags rightly and garbles the others."""
     tags = {
-        tag.name: [tag_prediction.target(tag, GOLD[tag.name], "L2 Milk Powder") if i < user else HOSTILE] * 10
+        tag.name: [tag_prediction.target(tag, GOLD[tag.name], "Milk Powder (L2)") if i < user else HOSTILE] * 10
         for i, tag in enumerate(HPR18.tags)
     }
     written = summary.target(HPR18, GOLD, "").replace("a man", "a man <script>")

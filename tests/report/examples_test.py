@@ -11,12 +11,12 @@ GENDER = HPR18["gender"]
 MUB = "[Source: E-commerce] [TIME: 2024] [TYPE: Purchase] | Lipstick, Tea"
 
 
-def said(value: str, think: str = "L1 Lipstick") -> str:
+def said(value: str, think: str = "Lipstick (L1)") -> str:
     return tag_prediction.target(GENDER, value, think)
 
 
 def test_most_frequent_value_wins_and_keeps_only_evidence_that_holds():
-    samples = [said("female"), said("male", "L1 Tea"), said("female", "L1 Razor, L9 Tea"), "nonsense"]
+    samples = [said("female"), said("male", "Tea (L1)"), said("female", "Razor (L1), Tea (L9)"), "nonsense"]
     found = answer(GENDER, MUB, "female", samples)
     assert (found.value, found.votes, found.n_samples, found.credit, found.lines) == ("female", 2, 4, 1.0, (1,))
 

@@ -30,7 +30,9 @@ def test_the_sample_filter_alone_drops_form_and_length_and_counts_them_apart():
 
 def test_the_group_mean_is_over_the_samples_that_are_left():
     # Over all three the mean is 0.73; over the two left it is 1.1, and over 1.0 the group counts as learnt.
-    kept = dual_filter(TOTAL[:1], FORMED[:1], NONE[:1], sample_filter=True, group_filter=True, eps_low=0.0, eps_high=1.0)
+    kept = dual_filter(
+        TOTAL[:1], FORMED[:1], NONE[:1], sample_filter=True, group_filter=True, eps_low=0.0, eps_high=1.0
+    )
     assert kept.groups_learnt == 1
 
 

@@ -24,14 +24,14 @@ def setting():
     output = mask & (np.arange(R) >= 2)
     trunk, trunk_mask = rng.integers(2, V, (B, P)).astype(np.int32), np.ones((B, P), bool)
     tree = [jnp.asarray(array) for array in (trunk, trunk_mask, branches, mask)]
-    logprob, _ = branch_logprobs(params, CONFIG, *tree, 8)
-    old = np.concatenate([np.zeros((B, G, 1), np.float32), np.asarray(logprob)], -1)
+    logprob, _ = branch_logprobs(params, CONFIG, *tree, first=2, chunk_tokens=8)
+    old = np.concatenate([np.zeros((B, G, 2), np.float32), np.asarray(logprob)], -1)
     advantage = np.array([[1.0, -1.0, 0.5], [0.2, 0.3, -0.5]], np.float32)
     batch = PolicyBatch(trunk, trunk_mask, branches, mask, output, old, advantage, np.ones((B, G), np.float32))
     return params, logprob, jax.tree.map(jnp.asarray, batch)
 
 
-LOSS = functools.partial(policy_loss, config=CONFIG, chunk_tokens=8, clip_ratio=0.2, kl_weight=0.1)
+LOSS = functools.partial(policy_loss, config=CONFIG, first=2, chunk_tokens=8, clip_ratio=0.2, kl_weight=0.1)
 
 
 def test_on_policy_the_loss_is_minus_the_mean_advantage_and_nothing_is_clipped(setting):
@@ -48,9 +48,9 @@ def test_the_gradient_on_policy_is_the_policy_gradient(setting):
 
     def plain(params):  # -mean_i A_i mean_t log p
         logprob, _ = branch_logprobs(
-            params, CONFIG, batch.trunk, batch.trunk_mask, batch.branches, batch.branch_mask, 8
+            params, CONFIG, batch.trunk, batch.trunk_mask, batch.branches, batch.branch_mask, first=2, chunk_tokens=8
         )
-        mask = batch.output_mask[:, :, 1:]
+        mask = batch.output_mask[:, :, 2:]
         return -(((logprob * mask).sum(-1) / mask.sum(-1)) * batch.advantage).mean()
 
     got = jax.grad(lambda p: LOSS(p, reference, batch)[0])(params)
@@ -77,7 +77,7 @@ def test_all_samples_dropped_gives_a_zero_loss_and_no_nan(setting):
 def test_a_ratio_beyond_the_clip_has_no_gradient_where_the_advantage_rewards_it(setting):
     params, reference, batch = setting
     raised = batch._replace(old_logprob=batch.old_logprob - 1.0, advantage=jnp.ones((B, G)))
-    loss = functools.partial(policy_loss, config=CONFIG, chunk_tokens=8, clip_ratio=0.2, kl_weight=0.0)
+    loss = functools.partial(policy_loss, config=CONFIG, first=2, chunk_tokens=8, clip_ratio=0.2, kl_weight=0.0)
     value, parts = loss(params, reference, raised)
     assert float(value) == pytest.approx(-1.2, abs=1e-5)
     assert float(parts.clip_frac) == 1

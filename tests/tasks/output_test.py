@@ -8,8 +8,8 @@ GENDER, INTERESTS, CITY = HPR18["gender"], HPR18["interests"], HPR18["resident_c
 
 
 def test_a_target_is_parsed_back_into_value_and_reasoning():
-    text = tag_prediction.target(GENDER, "female", "L3 Lipstick")
-    assert tag_prediction.parse(GENDER, text) == ("female", "L3 Lipstick")
+    text = tag_prediction.target(GENDER, "female", "Lipstick (L3)")
+    assert tag_prediction.parse(GENDER, text) == ("female", "gender: Lipstick (L3)")
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_an_open_tag_takes_a_bounded_list():
 def test_json_escapes_survive():
     text = tag_prediction.target(CITY, "Xi'an", "")
     assert tag_prediction.parse(CITY, text)[0] == "Xi'an"
-    assert output.parse(text).think == "No line tells"
+    assert output.parse(text).think == "resident_city: no line tells"
 
 
 @pytest.mark.parametrize(

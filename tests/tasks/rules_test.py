@@ -42,12 +42,12 @@ def test_every_entry_of_the_lexicon_names_a_tag_and_a_value():
 
 
 def test_a_citation_is_grounded_only_if_its_line_holds_its_item():
-    assert evidence.grounded("L1 Cat Food, L2 Hangzhou", MUB) == [1, 2]
-    assert evidence.grounded("L2 Cat Food", MUB) == []
-    assert evidence.grounded("L9 Cat Food, L0 Cat Food", MUB) == []
-    assert evidence.grounded("L1 Cat", MUB) == []
+    assert evidence.grounded("Cat Food (L1), Hangzhou (L2)", MUB) == [1, 2]
+    assert evidence.grounded("Cat Food (L2)", MUB) == []
+    assert evidence.grounded("Cat Food (L9), Cat Food (L0)", MUB) == []
+    assert evidence.grounded("Cat (L1)", MUB) == []
     assert evidence.grounded("No line tells", MUB) == []
 
 
 def test_a_line_is_listed_once_however_often_it_is_cited():
-    assert evidence.grounded("L1 Cat Food, L1 Lipstick", MUB) == [1]
+    assert evidence.grounded("Cat Food (L1), Lipstick (L1)", MUB) == [1]

@@ -35,9 +35,9 @@ def test_a_tag_worded_two_ways_is_not_read():
 
 def test_a_target_is_parsed_back():
     values = some_values(1)
-    persona = summary.parse(HPR18, summary.target(HPR18, values, "L1 Lipstick"))
+    persona = summary.parse(HPR18, summary.target(HPR18, values, "Lipstick (L1)"))
     assert persona.attributes == values
-    assert persona.think == "L1 Lipstick"
+    assert persona.think == "user: Lipstick (L1)"
 
 
 def test_a_user_of_whom_nothing_is_known_still_has_a_summary():

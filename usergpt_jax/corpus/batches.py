@@ -51,19 +51,22 @@ class TaskTrees(Sequence[UserTree]):
     Attributes:
       task: name of the task.
       n_too_long: branches left out because they are longer than R.
+      first_output: tokens of the shortest question.
     """
 
     def __init__(self, trees: Sequence[UserTree], task: str, encoder: Encoder, shape: TreeShape):
         self._trees, self.task = trees, task
         self._label = f"{trees!r}:{task}:{shape}"
         self._index: list[tuple[int, tuple[int, ...]]] = []
-        self.n_too_long = 0
+        self.n_too_long, self.first_output = 0, shape.branch_tokens
         for i in range(len(trees)):
             fitting = []
             for j, question in enumerate(trees[i].questions):
                 if question.task != task:
                     continue
-                if len(encoder.branch(question)[0]) > shape.branch_tokens:
+                ids, start = encoder.branch(question)
+                self.first_output = min(self.first_output, start)
+                if len(ids) > shape.branch_tokens:
                     self.n_too_long += 1
                 else:
                     fitting.append(j)

@@ -18,7 +18,7 @@ from usergpt_jax.tasks import rules, tag_prediction
 from usergpt_jax.tasks.evidence import Citation, cite
 from usergpt_jax.tasks.rules import Sighting
 
-MAX_CITED = 2
+MAX_CITED = 1
 _MIN_USERS_PER_ITEM = 5
 _RIDGE = 30.0  # the best of 3, 10, 30, 100 in cross-fitted accuracy
 _SHARPNESS = 3.0  # how much surer than its linear estimate the expert answers
@@ -184,9 +184,7 @@ class LearnerAnswers:
         return cite(self._features.cite(user, self._weights[self._folds[user], rows].max(0)))
 
 
-def _fit_one(
-    model: str, x: Any, targets: np.ndarray, x_test: Any
-) -> tuple[np.ndarray, np.ndarray]:
+def _fit_one(model: str, x: Any, targets: np.ndarray, x_test: Any) -> tuple[np.ndarray, np.ndarray]:
     """Chances [U V] of exclusive values for the test users, and weights [V I] of the items."""
     y = targets.argmax(1)
     present = np.unique(y)
@@ -206,9 +204,7 @@ def _fit_one(
     return chances, weights
 
 
-def _fit_lists(
-    model: str, x: Any, targets: np.ndarray, x_test: Any
-) -> tuple[np.ndarray, np.ndarray]:
+def _fit_lists(model: str, x: Any, targets: np.ndarray, x_test: Any) -> tuple[np.ndarray, np.ndarray]:
     """The same for values that may hold together: one yes-or-no fit a value."""
     chances, weights = np.zeros((x_test.shape[0], targets.shape[1])), np.zeros((targets.shape[1], x.shape[1]))
     for value in range(targets.shape[1]):

@@ -15,12 +15,25 @@ def branch_logprobs(
     trunk_mask: Bool[Array, "B P"],
     branches: Int[Array, "B G R"],
     branch_mask: Bool[Array, "B G R"],
+    *,
+    first: int,
     chunk_tokens: int,
-) -> tuple[Float[Array, "B G R-1"], Float[Array, "B G R-1"]]:
-    """Log-prob and entropy of each branch token after the first, given trunk and branch before it."""
-    hidden = forward_tree(params, config, trunk, trunk_mask, branches, branch_mask)[:, :, :-1]
+) -> tuple[Float[Array, "B G R-first"], Float[Array, "B G R-first"]]:
+    """Log-prob and entropy of the branch tokens from position `first` on, given trunk and branch before each.
+
+    Args:
+      params: from `qwen3.init`.
+      config: of the decoder.
+      trunk: token ids, right padded.
+      trunk_mask: which trunk tokens are real.
+      branches: token ids, right padded.
+      branch_mask: which branch tokens are real.
+      first: at least 1; positions before it, which are the question's, never reach the head.
+      chunk_tokens: tokens whose logits exist at once.
+    """
+    hidden = forward_tree(params, config, trunk, trunk_mask, branches, branch_mask)[:, :, first - 1 : -1]
     figures = token_logprobs(
-        hidden.reshape(-1, hidden.shape[-1]), qwen3.head(params), branches[:, :, 1:].reshape(-1), chunk_tokens
+        hidden.reshape(-1, hidden.shape[-1]), qwen3.head(params), branches[:, :, first:].reshape(-1), chunk_tokens
     )
     shape = hidden.shape[:-1]
     return figures.logprob.reshape(shape), figures.entropy.reshape(shape)

@@ -47,29 +47,29 @@ def policy_loss(
     batch: PolicyBatch,
     *,
     config: Qwen3Config,
+    first: int,
     chunk_tokens: int,
     clip_ratio: float,
     kl_weight: float,
 ) -> tuple[Float[Array, ""], PolicyParts]:
     """`-mean_i mean_t min(r A, clip(r) A) + beta KL`, samples weighted alike, tokens within a sample alike.
 
-    `reference_logprob` is of the branch tokens after the first, S = R - 1.
+    `reference_logprob` is of the branch tokens from position `first` on, the question's length: S = R - first.
 
     The KL term is the estimate `exp(d) - d - 1` with `d = log p_ref - log p` (Schulman 2020, "k3").
 
     Paper: §3.3.4. Differs from the paper: beta was not published.
     """
-    logprob, entropy = branch_logprobs(
-        params, config, batch.trunk, batch.trunk_mask, batch.branches, batch.branch_mask, chunk_tokens
-    )
-    mask = batch.output_mask[:, :, 1:].astype(jnp.float32)
+    tree = (batch.trunk, batch.trunk_mask, batch.branches, batch.branch_mask)
+    logprob, entropy = branch_logprobs(params, config, *tree, first=first, chunk_tokens=chunk_tokens)
+    mask = batch.output_mask[:, :, first:].astype(jnp.float32)
     per_sample = batch.weight / jnp.maximum(jnp.sum(batch.weight), 1.0)
     token_weight = mask / jnp.maximum(jnp.sum(mask, -1, keepdims=True), 1.0) * per_sample[..., None]
 
     def mean(values: Float[Array, "B G S"]) -> Float[Array, ""]:
         return jnp.sum(token_weight * jnp.where(mask > 0, values, 0.0))
 
-    log_ratio = jnp.where(mask > 0, logprob - batch.old_logprob[:, :, 1:], 0.0)
+    log_ratio = jnp.where(mask > 0, logprob - batch.old_logprob[:, :, first:], 0.0)
     ratio = jnp.exp(log_ratio)
     advantage = batch.advantage[..., None]
     clipped = jnp.clip(ratio, 1 - clip_ratio, 1 + clip_ratio)

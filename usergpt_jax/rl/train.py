@@ -87,12 +87,12 @@ class Policy:
         return self.encoder.tokenizer.encode_template(summary.prompt())
 
 
-_reference = functools.partial(jax.jit, static_argnames=("config", "chunk_tokens"))(branch_logprobs)
+_reference = functools.partial(jax.jit, static_argnames=("config", "first", "chunk_tokens"))(branch_logprobs)
 
 
 @functools.partial(
     jax.jit,
-    static_argnames=("config", "optimizer", "chunk_tokens", "clip_ratio", "kl_weight"),
+    static_argnames=("config", "optimizer", "first", "chunk_tokens", "clip_ratio", "kl_weight"),
     donate_argnames=("params", "state"),
 )
 def update(
@@ -103,13 +103,19 @@ def update(
     *,
     config: Qwen3Config,
     optimizer: optax.GradientTransformation,
+    first: int,
     chunk_tokens: int,
     clip_ratio: float,
     kl_weight: float,
 ) -> tuple[Params, optax.OptState, PolicyParts, jax.Array]:
     """One policy update; returns new parameters and state, the loss's parts and the gradient norm."""
     loss = functools.partial(
-        policy_loss, config=config, chunk_tokens=chunk_tokens, clip_ratio=clip_ratio, kl_weight=kl_weight
+        policy_loss,
+        config=config,
+        first=first,
+        chunk_tokens=chunk_tokens,
+        clip_ratio=clip_ratio,
+        kl_weight=kl_weight,
     )
     (_, parts), grads = jax.value_and_grad(loss, has_aux=True)(params, reference_logprob, batch)
     updates, state = optimizer.update(grads, state, params)
@@ -132,7 +138,7 @@ def train(
       Preempted: SIGTERM came; the state is saved.
       FloatingPointError: a metric is NaN or infinite; the message names the step.
     """
-    reference = jax.tree.map(jnp.copy, params)
+    reference, first = jax.tree.map(jnp.copy, params), len(policy.question)
     optimizer = make_optimizer(cfg.optimizer, cfg.n_steps)
     state = jax.jit(optimizer.init)(params)
     store = StateStore(folder / "state", cfg.save_every_steps)
@@ -148,7 +154,9 @@ def train(
             batch, metrics = collect(params, prompts, policy, cfg, key)
             batch = mesh_lib.shard_batch(mesh, batch)
             tokens = (batch.trunk, batch.trunk_mask, batch.branches, batch.branch_mask)
-            reference_logprob, _ = _reference(reference, policy.config, *tokens, chunk_tokens=cfg.chunk_tokens)
+            reference_logprob, _ = _reference(
+                reference, policy.config, *tokens, first=first, chunk_tokens=cfg.chunk_tokens
+            )
             params, state, parts, grad_norm = update(
                 params,
                 state,
@@ -156,6 +164,7 @@ def train(
                 batch,
                 config=policy.config,
                 optimizer=optimizer,
+                first=first,
                 chunk_tokens=cfg.chunk_tokens,
                 clip_ratio=cfg.clip_ratio,
                 kl_weight=cfg.kl_weight,

@@ -33,11 +33,17 @@ def sft_loss(
     branches: Int[Array, "B G R"],
     branch_mask: Bool[Array, "B G R"],
     output_mask: Bool[Array, "B G R"],
+    first_output: int,
     chunk_tokens: int,
 ) -> tuple[Float[Array, ""], LossParts]:
-    """`-sum(mask * logp) / sum(mask)` over the output tokens of a batch; questions and padding do not count."""
-    logprob, entropy = branch_logprobs(params, config, trunk, trunk_mask, branches, branch_mask, chunk_tokens)
-    mask = output_mask[:, :, 1:].astype(jnp.float32)
+    """`-sum(mask * logp) / sum(mask)` over the output tokens of a batch; questions and padding do not count.
+
+    `first_output` is a position before which no branch has output: the length of the shortest question.
+    """
+    logprob, entropy = branch_logprobs(
+        params, config, trunk, trunk_mask, branches, branch_mask, first=first_output, chunk_tokens=chunk_tokens
+    )
+    mask = output_mask[:, :, first_output:].astype(jnp.float32)
     n_tokens = jnp.maximum(jnp.sum(mask), 1.0)
     loss = -jnp.sum(mask * logprob) / n_tokens
     parts = LossParts(loss, n_tokens, jnp.sum(mask * entropy) / n_tokens)

@@ -113,7 +113,14 @@ def run(config: ConfigDict, on_change: str) -> None:
         if not (folder / "model").exists():
             batches = batch_iterator(buckets, encoder, seed=1000 * top.seed + 10 * index)
             params = train(
-                folder, params, batches, model=model, train_config=_train_config(cfg, index), mesh=mesh, name=name
+                folder,
+                params,
+                batches,
+                model=model,
+                train_config=_train_config(cfg, index),
+                first_output=min(bucket.trees.first_output for bucket in buckets),
+                mesh=mesh,
+                name=name,
             )
             _publish(folder, params, {**card, "stage": name}, encoder)
         else:

@@ -40,7 +40,9 @@ class TrainConfig:
 
 
 @functools.partial(
-    jax.jit, static_argnames=("config", "optimizer", "chunk_tokens"), donate_argnames=("params", "state")
+    jax.jit,
+    static_argnames=("config", "optimizer", "first_output", "chunk_tokens"),
+    donate_argnames=("params", "state"),
 )
 def train_step(
     params: Params,
@@ -49,10 +51,13 @@ def train_step(
     *,
     config: Qwen3Config,
     optimizer: optax.GradientTransformation,
+    first_output: int,
     chunk_tokens: int,
 ) -> tuple[Params, optax.OptState, LossParts, jax.Array]:
     """One optimizer step; returns new parameters and state, the loss's parts and the gradient norm."""
-    loss = functools.partial(sft_loss, config=config, chunk_tokens=chunk_tokens, **batch._asdict())
+    loss = functools.partial(
+        sft_loss, config=config, first_output=first_output, chunk_tokens=chunk_tokens, **batch._asdict()
+    )
     (_, parts), grads = jax.value_and_grad(loss, has_aux=True)(params)
     updates, state = optimizer.update(grads, state, params)
     new_params: Params = optax.apply_updates(params, updates)  # type: ignore[assignment]
@@ -66,6 +71,7 @@ def train(
     *,
     model: Qwen3Config,
     train_config: TrainConfig,
+    first_output: int,
     mesh: Mesh,
     name: str,
 ) -> Params:
@@ -77,6 +83,7 @@ def train(
       batches: endless; its state is saved beside the parameters.
       model: of the parameters.
       train_config: steps, rates.
+      first_output: length of the shortest question.
       mesh: the devices.
       name: of the stage, for the progress bar.
 
@@ -92,7 +99,13 @@ def train(
         start, arrays, position = restored
         params, state = arrays["params"], arrays["state"]
         batches.set_state(position)
-    step_fn = functools.partial(train_step, config=model, optimizer=optimizer, chunk_tokens=train_config.chunk_tokens)
+    step_fn = functools.partial(
+        train_step,
+        config=model,
+        optimizer=optimizer,
+        first_output=first_output,
+        chunk_tokens=train_config.chunk_tokens,
+    )
     pending: tuple[int, Any] | None = None  # metrics are read one step late, so that the device never waits for them
     progress = tqdm(total=train_config.n_steps, initial=start, desc=name, unit="step")
     with MetricWriter(folder, start) as writer, catch_sigterm() as preemption, progress, jax.set_mesh(mesh):

@@ -3,7 +3,8 @@
 import dataclasses
 import re
 
-_CITATION = re.compile(r"L(\d+) (.+)")
+_TOPIC = re.compile(r"^[a-z_]+: ")
+_CITATION = re.compile(r"(.+) \(L(\d+)\)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,14 +16,17 @@ class Citation:
 
 
 def cite(citations: list[Citation]) -> str:
-    """Writes citations as the reasoning does: "L3 Cat Litter, L12 Milk Powder"."""
-    return ", ".join(f"L{citation.line} {citation.item}" for citation in citations)
+    """Writes citations as the reasoning does: "Cat Litter (L3), Milk Powder (L12)".
+
+    The item comes before its line, because what was seen decides the answer, and where only supports it.
+    """
+    return ", ".join(f"{citation.item} (L{citation.line})" for citation in citations)
 
 
 def citations(think: str) -> list[Citation]:
-    """Reads the citations out of a reasoning; anything else in it is passed over."""
-    matches = (_CITATION.fullmatch(part.strip()) for part in think.split(", "))
-    return [Citation(int(match.group(1)), match.group(2)) for match in matches if match]
+    """Reads the citations out of a reasoning ("pet: Cat Litter (L3)"); anything else in it is passed over."""
+    matches = (_CITATION.fullmatch(part.strip()) for part in _TOPIC.sub("", think).split(", "))
+    return [Citation(int(match.group(2)), match.group(1)) for match in matches if match]
 
 
 def line_items(line: str) -> list[str]:

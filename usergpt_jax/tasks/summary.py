@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from usergpt_jax.schema import NA, Tag, TagSchema
 from usergpt_jax.tasks import output, tag_prediction
-from usergpt_jax.tasks.wording import NO_EVIDENCE, output_text, summary_question
+from usergpt_jax.tasks.wording import SUMMARY_TOPIC, output_text, summary_question
 
 NAME = "summary"
 NOTHING_KNOWN = "The log tells too little."
@@ -36,11 +36,11 @@ def compose(schema: TagSchema, values: Mapping[str, str]) -> str:
     return " ".join(sentences) or NOTHING_KNOWN
 
 
-def target(schema: TagSchema, values: Mapping[str, str], think: str) -> str:
+def target(schema: TagSchema, values: Mapping[str, str], cited: str) -> str:
     """The output to learn."""
     attributes = {tag.name: values.get(tag.name, NA) for tag in schema.tags}
     answer = {"attributes": attributes, "summary": compose(schema, values)}
-    return output_text(think or NO_EVIDENCE, json.dumps(answer, ensure_ascii=False))
+    return output_text(SUMMARY_TOPIC, cited, json.dumps(answer, ensure_ascii=False))
 
 
 @dataclasses.dataclass(frozen=True)

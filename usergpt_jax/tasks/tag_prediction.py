@@ -9,7 +9,7 @@ from usergpt_jax import gazetteer
 from usergpt_jax.schema import NA, Tag
 from usergpt_jax.tasks import output
 from usergpt_jax.tasks.similarity import list_similarity
-from usergpt_jax.tasks.wording import NO_EVIDENCE, PromptConfig, output_text, tag_question
+from usergpt_jax.tasks.wording import PromptConfig, output_text, tag_question
 
 NAME = "tags"
 
@@ -19,9 +19,9 @@ def prompt(tag: Tag, config: PromptConfig) -> str:
     return tag_question(tag, config)
 
 
-def target(tag: Tag, value: str, think: str) -> str:
-    """The output to learn: reasoning (or a word that there is none) and the value."""
-    return output_text(think or NO_EVIDENCE, json.dumps({tag.name: value}, ensure_ascii=False))
+def target(tag: Tag, value: str, cited: str) -> str:
+    """The output to learn: cited evidence (or a word that there is none) and the value."""
+    return output_text(tag.name, cited, json.dumps({tag.name: value}, ensure_ascii=False))
 
 
 def parse(tag: Tag, text: str) -> tuple[str, str]:

@@ -24,7 +24,8 @@ SYSTEM = (
     "Write NA where the log tells too little. Cite lines briefly, then answer in valid JSON."
 )
 SUMMARY_QUESTION = "Summarise the user: all attributes and a short portrait."
-NO_EVIDENCE = "No line tells"
+NO_EVIDENCE = "no line tells"
+SUMMARY_TOPIC = "user"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,9 +61,15 @@ def summary_question() -> str:
     return f"\n{SUMMARY_QUESTION}{TURN_TO_ASSISTANT}"
 
 
-def output_text(think: str, answer_json: str) -> str:
-    """A model output: reasoning, answer, end token."""
-    return f"{THINK}{think}{THINK_END}{ANSWER}{answer_json}{ANSWER_END}{IM_END}"
+def output_text(topic: str, cited: str, answer_json: str) -> str:
+    """A model output: reasoning, answer, end token.
+
+    Args:
+      topic: what the reasoning is about, a word; it puts the question next to where the evidence is named.
+      cited: the evidence, from `evidence.cite`; "" when there is none.
+      answer_json: the answer.
+    """
+    return f"{THINK}{topic}: {cited or NO_EVIDENCE}{THINK_END}{ANSWER}{answer_json}{ANSWER_END}{IM_END}"
 
 
 def wording(schema: TagSchema) -> list[str]:
@@ -72,16 +79,18 @@ def wording(schema: TagSchema) -> list[str]:
 
 def _plain_texts(schema: TagSchema) -> Iterable[str]:
     """Cut where the parts vary; a space leads its text (see `tokenizer.train_sentencepiece`)."""
-    yield from ("system", "user", SUMMARY_QUESTION, NO_EVIDENCE, '{"attributes": {', '}, "summary": "', '."}')
+    yield from ("system", "user", SUMMARY_QUESTION, f" {NO_EVIDENCE}", f"{SUMMARY_TOPIC}:", '{"attributes": {', '}, "summary": "', '."}')
     yield from (sentence if i == 0 else f" {sentence}" for i, sentence in enumerate(SYSTEM.split(". ")))
     for number in range(1, MAX_LINES + 1):
-        yield from (f"L{number}", f", L{number}")
+        yield from (f" (L{number})", f" (L{number}),")
     for tag in schema.tags:
-        yield tag.question
-        for value in (*tag.values, NA):
+        yield from (tag.question, f"{tag.name}:")
+        for value in (*tag.values, *tag.known_values, NA):
             yield f'{{"{tag.name}": "{value}"}}'
             yield f'"{tag.name}": "{value}",'
             yield f' "{tag.name}": "{value}",'
+        if tag.max_items > 1:
+            yield from (text for value in tag.known_values for text in (f", {value}", f" and {value}", f" {value}"))
         yield f'{{"{tag.name}": "'
         yield f' "{tag.name}": "'
         for phrase in tag.phrases.values():
