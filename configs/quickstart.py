@@ -25,7 +25,7 @@ def get_config() -> ConfigDict:
         {
             "kind": "sentencepiece",  # trained on the run's text; or "huggingface", read from `path`
             "path": "",
-            "vocab_size": 3072,
+            "vocab_size": 3584,
             "max_piece_chars": 64,
         }
     )
@@ -38,9 +38,9 @@ def get_config() -> ConfigDict:
             "top_k": 16,  # entities kept a slice
             "top_places": 1,  # cities, and as many areas of cities, kept a slice
             "attribute_kinds": ("price_band", "size", "audience"),  # most telling first; also: brand
-            "max_attributes": 2,  # attributes kept an entity
+            "max_attributes": 1,  # attributes kept an entity
             "min_band_purchases": 20,  # of a category, before a price is called premium or budget
-            "max_mub_tokens": 240,
+            "max_mub_tokens": 230,
         }
     )
     config.split = ConfigDict({"seed": 0, "sft_frac": 0.82, "rl_frac": 0.10, "bench_frac": 0.08})
@@ -48,12 +48,12 @@ def get_config() -> ConfigDict:
     config.mesh = ConfigDict({"data": 1, "fsdp": 1, "tensor": 1, "context": 1})
     config.model = ConfigDict(
         {
-            "n_layers": 3,
+            "n_layers": 2,
             "d_model": 128,
-            "d_ff": 384,
-            "n_heads": 4,
-            "n_kv_heads": 2,
-            "head_dim": 32,
+            "d_ff": 256,
+            "n_heads": 2,
+            "n_kv_heads": 1,
+            "head_dim": 64,
             "rope_theta": 10_000.0,
             "norm_eps": 1e-6,
             "tie_embeddings": True,
@@ -80,19 +80,20 @@ def get_config() -> ConfigDict:
     )
     config.sft = ConfigDict(
         {
-            "n_steps": (400, 300, 300),
-            "lr": 2e-3,
-            "lr_scale": (1.0, 0.7, 0.5),
+            "n_steps": (550, 500, 600),
+            "lr": 4e-3,
+            "lr_scale": (1.0, 0.75, 0.5),
             "warmup_frac": 0.05,
             "final_lr_frac": 0.1,
             "weight_decay": 0.05,
             "clip_norm": 1.0,
             "trunk_tokens": 256,
+            "lexical_init": True,  # tokens of the same words start close: for models from scratch
             "tag_branches": 9,
-            "tag_branch_tokens": 20,
-            "tag_batch_users": 32,
-            "summary_branch_tokens": 128,
-            "summary_batch_users": 32,
+            "tag_branch_tokens": 18,
+            "tag_batch_users": 16,
+            "summary_branch_tokens": 120,
+            "summary_batch_users": 16,
             "summary_weight": 0.5,
             "chunk_tokens": 2048,
             "save_every_steps": 50,
@@ -128,7 +129,7 @@ def get_config() -> ConfigDict:
                 "max_summary_chars": 600,
             },
             "n_samples": 8,
-            "max_new_tokens": 120,
+            "max_new_tokens": 116,
             "temperature": 0.7,
             "top_k": 0,
             "top_p": 0.9,

@@ -252,7 +252,10 @@ def _mub_fragments(line: str) -> Iterator[str]:
     first, *others = line[match.end() :].split(", ")
     yield first
     yield from (f", {item}" for item in others)
-    yield from (f" {item}" for item in others)  # as an output cites it
+    for item in others:
+        yield f" {item}"  # as an output cites it
+        core, bracket, attributes = item.partition(" (")
+        yield from (f" {core}", f", {core}", f"{bracket}{attributes}") if bracket else ()  # for what is rare as a whole
 
 
 _MAX_NGRAM_CHARS = 8

@@ -13,8 +13,9 @@ from usergpt_jax.core import mesh as mesh_lib
 from usergpt_jax.core.config import run_config, to_dataclass, to_plain
 from usergpt_jax.core.optimizer import OptimizerConfig
 from usergpt_jax.corpus.batches import Bucket, Encoder, TaskTrees, batch_iterator
+from usergpt_jax.corpus.lexical_init import lexical_embedding
 from usergpt_jax.corpus.records import TreeSource
-from usergpt_jax.corpus.tokenizer import load_tokenizer
+from usergpt_jax.corpus.tokenizer import Tokenizer, load_tokenizer
 from usergpt_jax.corpus.trees import TreeShape
 from usergpt_jax.models import qwen3
 from usergpt_jax.models.qwen3 import Params, Qwen3Config
@@ -39,6 +40,7 @@ class SftConfig:
       final_lr_frac: last rate as a share of the peak.
       weight_decay: of AdamW.
       clip_norm: largest gradient norm.
+      lexical_init: start from `corpus.lexical_init` instead of random embeddings.
       trunk_tokens: P, of role and MUB.
       tag_branches: G of batches of tag questions.
       tag_branch_tokens: R of batches of tag questions.
@@ -58,6 +60,7 @@ class SftConfig:
     final_lr_frac: float
     weight_decay: float
     clip_norm: float
+    lexical_init: bool
     trunk_tokens: int
     tag_branches: int
     tag_branch_tokens: int
@@ -93,6 +96,8 @@ def run(config: ConfigDict, on_change: str) -> None:
     tokenizer = load_tokenizer(stage.run / "2_mub" / "tokenizer")
     encoder = Encoder(tokenizer, schema, prompt)
     params = qwen3.init_sharded(model, tokenizer.vocab_size, jax.random.key(top.seed), mesh)
+    if cfg.lexical_init:
+        params["embed"] = lexical_start(tokenizer, params["embed"], top.seed)
     card = {
         "model": to_plain(model),
         "vocab_size": tokenizer.vocab_size,
@@ -127,6 +132,12 @@ def run(config: ConfigDict, on_change: str) -> None:
             params = checkpoint.load_params(folder / "model", params)
     stage.finish(counts)
     print(f"{FOLDER}: {counts['parameters']:,} parameters, " + ", ".join(f"{n} {counts[n]}" for n in STAGES))
+
+
+def lexical_start(tokenizer: Tokenizer, embed: jax.Array, seed: int) -> jax.Array:
+    """The lexical embedding in dtype and sharding of the random one."""
+    table = lexical_embedding(tokenizer, embed.shape[1], seed)
+    return jax.device_put(table.astype(embed.dtype), embed.sharding)
 
 
 def _buckets(folder: pathlib.Path, name: str, encoder: Encoder, cfg: SftConfig) -> list[Bucket]:

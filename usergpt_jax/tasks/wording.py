@@ -23,7 +23,7 @@ SYSTEM = (
     "Read the numbered lines of the user's behaviour log and answer from their evidence alone. "
     "Write NA where the log tells too little. Cite lines briefly, then answer in valid JSON."
 )
-SUMMARY_QUESTION = "Summarise the user: all attributes and a short portrait."
+SUMMARY_QUESTION = "Summarise the user."
 NO_EVIDENCE = "no line tells"
 SUMMARY_TOPIC = "user"
 
@@ -90,10 +90,11 @@ def _plain_texts(schema: TagSchema) -> Iterable[str]:
             yield f'"{tag.name}": "{value}",'
             yield f' "{tag.name}": "{value}",'
         if tag.max_items > 1:
-            yield from (text for value in tag.known_values for text in (f", {value}", f" and {value}", f" {value}"))
+            yield from (text for value in tag.known_values for text in (value, f", {value}", f" and {value}"))
         yield f'{{"{tag.name}": "'
         yield f' "{tag.name}": "'
         for phrase in tag.phrases.values():
             yield from (" " + phrase.replace(" {}", ""), ", " + phrase.replace(" {}", ""))
+    yield from (f' "{tag.name}": "{value}"' for tag in schema.tags[-1:] for value in (*tag.values, NA))
     for title in schema.dimensions.values():
         yield from (f"{title}:", f". {title}:")
