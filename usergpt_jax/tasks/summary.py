@@ -5,6 +5,7 @@ judge are programs, not language models, so that scores are free, exact and the 
 """
 
 import dataclasses
+import functools
 import json
 import re
 from collections.abc import Mapping
@@ -75,7 +76,7 @@ def extract(schema: TagSchema, summary: str) -> dict[str, str]:
     """Reads the attributes out of a summary by their wording; a tag not worded, or worded two ways, is left out."""
     found = {}
     for tag in schema.tags:
-        values = set(_worded(tag, summary))
+        values = _worded(tag, summary)
         if len(values) == 1:
             found[tag.name] = values.pop()
     return found
@@ -100,9 +101,10 @@ def judge(schema: TagSchema, persona: Persona, max_summary_chars: int) -> dict[s
     - aesthetics: share met of: starts with a capital, ends with a stop, no doubled punctuation, no JSON or "NA".
     """
     text = persona.summary
-    extracted = extract(schema, text)
+    worded = {tag.name: _worded(tag, text) for tag in schema.tags}
+    extracted = {name: next(iter(values)) for name, values in worded.items() if len(values) == 1}
     conveyed = [extracted.get(name, NA) == value for name, value in persona.attributes.items()]
-    twice = sum(len(set(_worded(tag, text))) > 1 for tag in schema.tags)
+    twice = sum(len(values) > 1 for values in worded.values())
     clauses = [clause.strip() for clause in re.split(r"[.,;:]", text) if clause.strip()]
     form = [
         text[0].isupper(),
@@ -136,14 +138,20 @@ def _clause(tag: Tag, value: str) -> str:
     return tag.phrases[value]
 
 
-def _worded(tag: Tag, summary: str) -> list[str]:
+def _worded(tag: Tag, summary: str) -> set[str]:
     """The values of a tag whose wording stands in the text."""
+    pattern = _pattern(tuple(tag.phrases.values()))
     if tag.is_open:
-        pattern = re.escape(tag.phrases["{}"]).replace(r"\{\}", r"([^.,;]+)")
-        matches = re.findall(rf"(?<!\w){pattern}", summary, re.IGNORECASE)
-        return [", ".join(item.strip() for item in match.split(" and ")) for match in matches]
-    return [
-        value
-        for value, phrase in tag.phrases.items()
-        if re.search(rf"(?<![\w-]){re.escape(phrase)}(?![\w-])", summary, re.IGNORECASE)
-    ]
+        matches = pattern.findall(summary)
+        return {", ".join(item.strip() for item in match.split(" and ")) for match in matches}
+    values = {phrase.lower(): value for value, phrase in tag.phrases.items()}
+    return {values[match.lower()] for match in pattern.findall(summary)}
+
+
+@functools.cache
+def _pattern(phrases: tuple[str, ...]) -> re.Pattern[str]:
+    """Finds any of the phrases as whole words, the longest first; of a template, what stands in its place."""
+    if phrases == (phrases[0],) and "{}" in phrases[0]:
+        return re.compile(r"(?<!\w)" + re.escape(phrases[0]).replace(r"\{\}", r"([^.,;]+)"), re.IGNORECASE)
+    longest_first = sorted(phrases, key=lambda phrase: (-len(phrase), phrase))
+    return re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, longest_first))})(?![\w-])", re.IGNORECASE)
