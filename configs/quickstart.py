@@ -80,7 +80,7 @@ def get_config() -> ConfigDict:
     )
     config.sft = ConfigDict(
         {
-            "n_steps": (500, 450, 550),
+            "n_steps": (550, 500, 600),
             "lr": 4e-3,
             "lr_scale": (1.0, 0.75, 0.5),
             "warmup_frac": 0.05,
@@ -103,7 +103,7 @@ def get_config() -> ConfigDict:
     config.rl = ConfigDict(
         {
             "grpo": {
-                "n_steps": 24,
+                "n_steps": 30,
                 "batch_groups": 16,
                 "max_rounds": 2,
                 "sample_filter": True,
@@ -131,7 +131,7 @@ def get_config() -> ConfigDict:
             "n_samples": 8,
             "max_new_tokens": 116,
             "temperature": 0.7,
-            "top_k": 64,  # beyond these the nucleus below holds nothing; spares a pass over the vocabulary
+            "top_k": 0,
             "top_p": 0.9,
         }
     )

@@ -22,10 +22,10 @@ SCHOOL_STAGES = ("6-12", "12-18")
 
 
 # The interests that the simulator's people have and the lexicon knows.
-INTERESTS = tuple(
-    "anime beauty camping cars crafts cycling fashion fishing fitness gaming gardening music photography reading travel"
-    .split()
-) + ("gourmet food",)
+INTERESTS = (
+    *("anime", "beauty", "camping", "cars", "crafts", "cycling", "fashion", "fishing", "fitness", "gaming"),
+    *("gardening", "gourmet food", "music", "photography", "reading", "travel"),
+)
 
 
 def _tag(

@@ -18,14 +18,15 @@ def run_tree(params, config, trees, forward=forward_tree):
 
 def flatten(trees):
     """Every branch as its own right-padded sequence, with the place of each branch token in it."""
+    trees = {name: np.asarray(array) for name, array in trees.items()}
     B, P = trees["trunk"].shape
     _, G, R = trees["branches"].shape
     tokens, mask, place = np.zeros((B * G, P + R), int), np.zeros((B * G, P + R), bool), np.zeros((B, G, R), int)
     for b in range(B):
-        trunk = np.asarray(trees["trunk"][b])[np.asarray(trees["trunk_mask"][b])]
+        trunk = trees["trunk"][b][trees["trunk_mask"][b]]
         for g in range(G):
-            valid = np.asarray(trees["branch_mask"][b, g])
-            row = np.concatenate([trunk, np.asarray(trees["branches"][b, g])[valid]])
+            valid = trees["branch_mask"][b, g]
+            row = np.concatenate([trunk, trees["branches"][b, g][valid]])
             tokens[b * G + g, : len(row)] = row
             mask[b * G + g, : len(row)] = True
             place[b, g] = len(trunk) + np.arange(R)
@@ -56,6 +57,10 @@ def masked(hidden, trees):
     return np.where(np.asarray(trees["branch_mask"])[..., None], hidden, 0.0)
 
 
+def assert_same_direction_and_size(a, b):
+    assert np.linalg.norm(a - b) <= 1e-3 * np.linalg.norm(b)
+
+
 def assert_trees_close(a, b, **tolerance):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **tolerance), a, b)
 
@@ -73,7 +78,7 @@ def test_tree_equals_flat_in_hidden_loss_logprobs_and_gradients(config):
     ((tree_loss, tree_logprobs), tree_grads), ((flat_loss, flat_logprobs), flat_grads) = both
     np.testing.assert_allclose(tree_loss, flat_loss, rtol=1e-6)
     np.testing.assert_allclose(tree_logprobs, flat_logprobs, atol=1e-4)
-    assert_trees_close(tree_grads, flat_grads, rtol=1e-4, atol=2e-4)
+    jax.tree.map(assert_same_direction_and_size, tree_grads, flat_grads)
 
 
 def test_structured_attention_equals_the_dense_mask():

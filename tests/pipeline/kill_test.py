@@ -1,5 +1,6 @@
 """The whole pipeline twice on a tiny config: once undisturbed, once with every stage killed half-way and run again."""
 
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -65,11 +66,19 @@ def kill_half_way(stage: str, config: pathlib.Path) -> None:
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     calm, rough = (config_file(tmp_path_factory.mktemp(name)) for name in ("calm", "rough"))
-    for stage in FOLDERS:
-        finish(stage, calm)
-        kill_half_way(stage, rough)
-        finish(stage, rough)
-    finish("report", calm)
+
+    def undisturbed() -> None:
+        for stage in (*FOLDERS, "report"):
+            finish(stage, calm)
+
+    def disturbed() -> None:
+        for stage in FOLDERS:
+            kill_half_way(stage, rough)
+            finish(stage, rough)
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for done in [pool.submit(undisturbed), pool.submit(disturbed)]:
+            done.result()
     return calm.parent / "run", rough.parent / "run"
 
 

@@ -9,7 +9,7 @@ from usergpt_jax.tasks import summary
 from usergpt_jax.tasks.summary import JudgeWeights
 
 CONFIG = RewardConfig(JudgeWeights(0.4, 0.3, 0.15, 0.15), 600)
-GOLD = {name: NA for name in HPR18.names} | {"gender": "female", "pet": "cat"}
+GOLD = dict.fromkeys(HPR18.names, NA) | {"gender": "female", "pet": "cat"}
 
 
 def one(text):

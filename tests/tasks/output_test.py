@@ -1,7 +1,7 @@
 import pytest
 
-from usergpt_jax.tasks import output, tag_prediction
 from usergpt_jax.tags import HPR18
+from usergpt_jax.tasks import output, tag_prediction
 from usergpt_jax.tasks.output import MalformedOutput
 
 GENDER, INTERESTS, CITY = HPR18["gender"], HPR18["interests"], HPR18["resident_city"]

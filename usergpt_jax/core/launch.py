@@ -33,13 +33,27 @@ def main(run: StageRun) -> None:
         logging.set_verbosity(logging.ERROR)  # the libraries below report every file they touch
         exit_on_input_error(lambda: run(config_flag.value, on_change.value))
 
-    app.run(_main)
+    app.run(_main, flags_parser=_parse)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    """Parses the flags; what is wrong with them, an unknown config key among it, is printed as one line."""
+    try:
+        rest = flags.FLAGS(argv)
+        "run_dir" in flags.FLAGS.config  # noqa: B015 (a config file that cannot be read says so when looked into)
+        return rest
+    except (AttributeError, KeyError) as error:
+        text = f"unknown config key {error.args[0]}"
+    except (flags.Error, OSError, TypeError, ValueError) as error:
+        text = str(error)
+    print(f"error: {' '.join(text.replace(chr(92) + 'n', ' ').split())}", file=sys.stderr)
+    sys.exit(2)
 
 
 def exit_on_input_error(work: Callable[[], None]) -> None:
-    """Does `work`; an `InputError` is printed as one line on stderr and ends the program with status 2."""
+    """Does `work`; an `InputError` or a NaN is printed as one line on stderr and ends the program with status 2."""
     try:
         work()
-    except InputError as error:
+    except (InputError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -28,7 +28,9 @@ def lexical_embedding(tokenizer: Tokenizer, width: int, seed: int) -> np.ndarray
         own = np.random.default_rng((seed, id_)).normal(size=width)
         words = _WORD.findall(tokenizer.decode([id_]).lower())
         if words:
-            shared = sum(np.random.default_rng((seed, zlib.crc32(word.encode()), 1)).normal(size=width) for word in words)
+            shared = sum(
+                np.random.default_rng((seed, zlib.crc32(word.encode()), 1)).normal(size=width) for word in words
+            )
             own = np.sqrt(1 - _OWN_SHARE) * shared / np.sqrt(len(words)) + np.sqrt(_OWN_SHARE) * own
         table[id_] = own / np.sqrt(width)
     return table

@@ -70,7 +70,7 @@ class TreeSource(Sequence[UserTree]):
         path = pathlib.Path(folder) / _NAME / _VERSION
         if not path.exists():
             raise InputError(f"{path} is missing: no curriculum here")
-        builder = tfds.builder_from_directory(str(path))
+        builder: Any = tfds.builder_from_directory(str(path))
         if split not in builder.info.splits:
             raise InputError(f"{path} has no split {split!r}; it has {', '.join(builder.info.splits)}")
         self._source = builder.as_data_source(split)

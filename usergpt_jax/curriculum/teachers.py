@@ -217,4 +217,4 @@ def _fit_lists(model: str, x: Any, targets: np.ndarray, x_test: Any) -> tuple[np
 def _list_value(names: Sequence[str], chances: np.ndarray, rng: np.random.Generator, max_items: int) -> str:
     """Draws each item by its chance; the likeliest come first; none is NA."""
     drawn = [i for i in np.argsort(-chances, kind="stable") if rng.random() < chances[i]]
-    return ", ".join(names[i] for i in drawn[:max_items]) or NA
+    return ", ".join(names[int(i)] for i in drawn[:max_items]) or NA

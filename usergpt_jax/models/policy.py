@@ -18,8 +18,8 @@ def branch_logprobs(
     *,
     first: int,
     chunk_tokens: int,
-) -> tuple[Float[Array, "B G R-first"], Float[Array, "B G R-first"]]:
-    """Log-prob and entropy of the branch tokens from position `first` on, given trunk and branch before each.
+) -> tuple[Float[Array, "B G S"], Float[Array, "B G S"]]:
+    """Log-prob and entropy of the S = R - first branch tokens from position `first` on, given all before each.
 
     Args:
       params: from `qwen3.init`.

@@ -63,7 +63,8 @@ def prompt_iterator(
         return Prompts(tokens, mask, labels)
 
     dataset: Any = grain.MapDataset.source(trees).seed(seed).shuffle().repeat()
-    return iter(dataset.batch(batch_groups, batch_fn=batch).to_iter_dataset(grain.ReadOptions(num_threads=0)))
+    iterator: Any = iter(dataset.batch(batch_groups, batch_fn=batch).to_iter_dataset(grain.ReadOptions(num_threads=0)))
+    return iterator
 
 
 _sample = functools.partial(jax.jit, static_argnames=("config", "sampling"))(sample)

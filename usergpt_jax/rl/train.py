@@ -222,26 +222,14 @@ def _assemble(rounds: list[tuple[Prompts, Rollout, Rewards, Filtered]], cfg: Grp
     """Takes the groups that passed, first come first, then fills up with others at weight zero."""
     keep = np.concatenate([kept.keep for *_, kept in rounds])
     chosen = np.argsort(~keep.any(1), kind="stable")[: cfg.batch_groups]
-    drawn = Rollout(*(np.concatenate(arrays) for arrays in zip(*(r[:5] for _, r, *_ in rounds), strict=True)), [])
+    tree = ("branches", "branch_mask", "output_mask", "old_logprob")
+    drawn = [np.concatenate([getattr(rolled, name) for _, rolled, *_ in rounds]) for name in tree]
     trunk, trunk_mask = (np.concatenate([getattr(p, name) for p, *_ in rounds]) for name in ("trunk", "trunk_mask"))
     total = np.concatenate([_total(rewards, cfg) for *_, rewards, _ in rounds])
     counted = keep if cfg.normalise == "after" else np.ones_like(keep)
     advantage = np.where(keep, ADVANTAGE[cfg.advantage](total, counted), 0.0).astype(np.float32)
-    return PolicyBatch(
-        *(
-            array[chosen]
-            for array in (
-                trunk,
-                trunk_mask,
-                drawn.branches,
-                drawn.branch_mask,
-                drawn.output_mask,
-                drawn.old_logprob,
-                advantage,
-                keep.astype(np.float32),
-            )
-        )
-    )
+    arrays = (trunk, trunk_mask, *drawn, advantage, keep.astype(np.float32))
+    return PolicyBatch(*(jnp.asarray(array[chosen]) for array in arrays))
 
 
 def _total(rewards: Rewards, cfg: GrpoConfig) -> np.ndarray:

@@ -161,7 +161,7 @@ def price_levels(seen: list[Sighting]) -> set[str]:
 
 
 def _consumption(seen: list[Sighting]) -> dict[str, Support]:
-    """How dear the user buys: the mean of premium (+1), unmarked (0) and budget (-1) purchases, cut at `_LEVEL_EDGES`."""
+    """How dear the user buys: mean of premium (+1), unmarked (0), budget (-1) purchases, cut at `_LEVEL_EDGES`."""
     bought = [s for s in seen if s.action == "Purchase" and s.source == "E-commerce"]
     if len(bought) < 3:
         return {}

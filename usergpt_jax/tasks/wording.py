@@ -79,7 +79,16 @@ def wording(schema: TagSchema) -> list[str]:
 
 def _plain_texts(schema: TagSchema) -> Iterable[str]:
     """Cut where the parts vary; a space leads its text (see `tokenizer.train_sentencepiece`)."""
-    yield from ("system", "user", SUMMARY_QUESTION, f" {NO_EVIDENCE}", f"{SUMMARY_TOPIC}:", '{"attributes": {', '}, "summary": "', '."}')
+    yield from (
+        "system",
+        "user",
+        SUMMARY_QUESTION,
+        f" {NO_EVIDENCE}",
+        f"{SUMMARY_TOPIC}:",
+        '{"attributes": {',
+        '}, "summary": "',
+        '."}',
+    )
     yield from (sentence if i == 0 else f" {sentence}" for i, sentence in enumerate(SYSTEM.split(". ")))
     for number in range(1, MAX_LINES + 1):
         yield from (f" (L{number})", f" (L{number}),")
