@@ -12,7 +12,7 @@ MUB = "\n".join(
         "[Source: Delivery] [TIME: 2025] [TYPE: Purchase] [COUNT: 1] | Chengdu, Noodles",
     ]
 )
-TRUE, FALSE = "Cat Litter (L1)", "Cat Litter (L2)"
+TRUE, FALSE = "Cat Litter (L1)", "Cat Food (L1)"
 BROKEN = "<think>L1 Cat Litter</think> cat"
 
 
@@ -40,7 +40,7 @@ def test_a_tie_goes_to_the_better_grounded_value():
 
 
 def test_evidence_is_what_winning_samples_cite_truly():
-    thinks = ["Cat Litter (L1), Razor (L2)", "Noodles (L2)", "Cat Litter (L9)", "no citation"]
+    thinks = ["Cat Litter (L1), Shaver (L2)", "Noodles (L9)", "Cat Food (L1)", "no citation"]
     assert vote("pet", [said("pet", "cat", think) for think in thinks]).evidence == (1, 2)
 
 

@@ -41,10 +41,18 @@ def test_every_entry_of_the_lexicon_names_a_tag_and_a_value():
             assert HPR18[tag].is_open or value in HPR18[tag].values, (tag, value)
 
 
-def test_a_citation_is_grounded_only_if_its_line_holds_its_item():
+def test_a_citation_is_grounded_in_a_line_that_holds_its_item():
     assert evidence.grounded("Cat Food (L1), Hangzhou (L2)", MUB) == [1, 2]
-    assert evidence.grounded("Cat Food (L2)", MUB) == []
-    assert evidence.grounded("Cat Food (L9), Cat Food (L0)", MUB) == []
+    assert evidence.grounded("pet: Cat Litter (L1)", MUB) == [1]
+
+
+def test_a_wrong_line_of_a_true_item_is_put_right():
+    assert evidence.grounded("Cat Food (L2)", MUB) == [1]
+    assert evidence.grounded("Chengdu (L9), Chengdu (L0)", MUB) == [3]
+
+
+def test_an_item_that_stands_nowhere_grounds_nothing():
+    assert evidence.grounded("Dog Food (L1)", MUB) == []
     assert evidence.grounded("Cat (L1)", MUB) == []
     assert evidence.grounded("No line tells", MUB) == []
 

@@ -40,7 +40,7 @@ def _parse(argv: list[str]) -> list[str]:
     """Parses the flags; what is wrong with them, an unknown config key among it, is printed as one line."""
     try:
         rest = flags.FLAGS(argv)
-        "run_dir" in flags.FLAGS.config  # noqa: B015 (a config file that cannot be read says so when looked into)
+        _ = "run_dir" in flags.FLAGS.config  # a config file that cannot be read says so only when looked into
         return rest
     except (AttributeError, KeyError) as error:
         text = f"unknown config key {error.args[0]}"

@@ -15,7 +15,7 @@ from sklearn.naive_bayes import BernoulliNB
 
 from usergpt_jax.schema import NA, Tag, TagSchema
 from usergpt_jax.tasks import rules, tag_prediction
-from usergpt_jax.tasks.evidence import Citation, cite
+from usergpt_jax.tasks.evidence import Citation, cite, core
 from usergpt_jax.tasks.rules import Sighting
 
 MAX_CITED = 1
@@ -112,7 +112,7 @@ class Features:
 
 def _feature(seen: Sighting) -> str:
     """The item without attributes; travel items are destinations, so they are told from places at home."""
-    return f"{'Travel: ' if seen.source == 'Travel' else ''}{rules.core(seen.item)}"
+    return f"{'Travel: ' if seen.source == 'Travel' else ''}{core(seen.item).lower()}"
 
 
 class Learner:

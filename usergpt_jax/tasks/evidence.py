@@ -35,12 +35,21 @@ def line_items(line: str) -> list[str]:
     return items.split(", ") if bar else []
 
 
+def core(item: str) -> str:
+    """The item without its attributes: "Lipstick (premium)" -> "Lipstick"."""
+    return item.partition(" (")[0]
+
+
 def grounded(think: str, mub: str) -> list[int]:
-    """Numbers of the cited MUB lines that do hold the cited item, in order, each once."""
-    lines = mub.split("\n")
-    true = [
-        citation.line
-        for citation in citations(think)
-        if 1 <= citation.line <= len(lines) and citation.item in line_items(lines[citation.line - 1])
-    ]
-    return list(dict.fromkeys(true))
+    """Numbers of the MUB lines that hold what a reasoning cites, in order, each once.
+
+    What was seen is checked, and where is put right: the cited line if it holds the item, else the first line that
+    does, whatever its attributes. An item that stands nowhere grounds nothing.
+    """
+    lines = [{core(item) for item in line_items(line)} for line in mub.split("\n")]
+    found = []
+    for citation in citations(think):
+        holding = [number for number, items in enumerate(lines, start=1) if core(citation.item) in items]
+        if holding:
+            found.append(citation.line if citation.line in holding else holding[0])
+    return list(dict.fromkeys(found))

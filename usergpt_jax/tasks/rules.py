@@ -16,7 +16,7 @@ import re
 
 from usergpt_jax import gazetteer
 from usergpt_jax.schema import NA, TagSchema
-from usergpt_jax.tasks.evidence import Citation, line_items
+from usergpt_jax.tasks.evidence import Citation, core, line_items
 
 # What an action says about the one who acts: paying and going there say more than looking.
 ACTION_WEIGHTS = {"Purchase": 3.0, "Visit": 2.0, "Cart": 1.5, "Favorite": 1.5, "Click": 1.0, "Search": 1.0}
@@ -71,7 +71,7 @@ def support(mub: str, schema: TagSchema) -> dict[str, dict[str, Support]]:
     seen = sightings(mub)
     found: dict[str, dict[str, Support]] = {name: collections.defaultdict(Support) for name in schema.names}
     for sighting in seen:
-        for tag, value, weight in lexicon().get(core(sighting.item), ()):
+        for tag, value, weight in lexicon().get(core(sighting.item).lower(), ()):
             if tag in found:
                 found[tag][value].add(sighting, weight * sighting.weight)
     for tag, values in (
@@ -113,11 +113,6 @@ def lexicon() -> dict[str, tuple[tuple[str, str, float], ...]]:
         for row in csv.DictReader(file):
             entries[row["item"].lower()].append((row["tag"], row["value"], float(row["weight"])))
     return {item: tuple(values) for item, values in entries.items()}
-
-
-def core(item: str) -> str:
-    """The item without its attributes, lower case: "Lipstick (premium)" -> "lipstick"."""
-    return item.partition(" (")[0].lower()
 
 
 def _band(item: str) -> float:
