@@ -58,7 +58,7 @@ def test_lists_agree_when_similar_enough_and_closed_values_only_when_equal():
     assert not agrees(PET, "dog", "cat", CONFIG)
 
 
-LABELS = {name: NA for name in HPR18.names} | {"pet": "cat", "gender": "male"}
+LABELS = dict.fromkeys(HPR18.names, NA) | {"pet": "cat", "gender": "male"}
 
 
 def votes_of(**outcomes):
