@@ -33,7 +33,7 @@ OTHER = ("other-1", "other-2", "other-3", "other-4")
 # Models in the order of every table and plot: (colour, marker, what it is).
 MODELS = {
     "majority": ("majority", "s", "the most frequent value of the training users"),
-    "rule": ("rule-labels", "D", "the rule function that made the pseudo-labels"),
+    "rule": ("rule-labels", "D", "a lexicon of evidence, read by rule"),
     "linear": ("linear", "^", "a linear model on category counts of the raw log"),
     "linear_mub": ("linear-mub", "v", "a linear model that sees only the MUB"),
     "stage1": ("stage1", "o", "after SFT on standard questions"),
