@@ -56,7 +56,7 @@ def _profile(args: argparse.Namespace) -> None:
     config = ProfileConfig(**{field.name: getattr(args, field.name) for field in dataclasses.fields(ProfileConfig)})
     if args.limit_users < 0:
         raise InputError(f"--limit_users: expected 0 (all) or more, got {args.limit_users}")
-    profile.check_writable(args.out)
+    profile.check_writable(args.out, args.events)
     mapping = load_map(args.map)
     model = generate.load_model(args.model)
     semantize = to_dataclass(SemantizeConfig, model.semantize, "semantize")

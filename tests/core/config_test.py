@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 from ml_collections import ConfigDict
 
-from usergpt_jax.core.config import ConfigError, run_config, to_dataclass
+from usergpt_jax.core.config import SECTIONS, ConfigError, run_config, to_dataclass
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,5 +57,8 @@ def test_a_value_of_another_type_is_named_with_its_key(key, value, message):
 
 
 def test_the_top_of_a_config_needs_run_dir_seed_and_schema():
+    sections = {name: {} for name in SECTIONS}
     with pytest.raises(ConfigError, match="'seed' is missing"):
-        run_config(ConfigDict({"run_dir": "r", "tag_schema": "hpr18"}))
+        run_config(ConfigDict({"run_dir": "r", "tag_schema": "hpr18", **sections}))
+    with pytest.raises(ConfigError, match="unknown key 'simluate'"):
+        run_config(ConfigDict({"run_dir": "r", "tag_schema": "hpr18", "seed": 0, "simluate": {}, **sections}))

@@ -61,10 +61,6 @@ def assert_same_direction_and_size(a, b):
     assert np.linalg.norm(a - b) <= 1e-3 * np.linalg.norm(b)
 
 
-def assert_trees_close(a, b, **tolerance):
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **tolerance), a, b)
-
-
 @pytest.mark.parametrize("config", [tiny.CONFIG, tiny.DEEP], ids=["straight", "scanned"])
 def test_tree_equals_flat_in_hidden_loss_logprobs_and_gradients(config):
     params, trees = tiny.params(config), tiny.trees()
@@ -104,7 +100,7 @@ def test_remat_changes_no_gradient(config, remat):
         jax.jit(jax.grad(lambda p, c=c: loss(p, c, trees, run_tree)[0]))(params)
         for c in (config, dataclasses.replace(config, remat=remat))
     ]
-    assert_trees_close(*grads, rtol=1e-4, atol=1e-4)
+    jax.tree.map(assert_same_direction_and_size, *grads)
 
 
 def embeddings_gradient(trees, branch, position):

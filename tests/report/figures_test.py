@@ -5,7 +5,7 @@ import pytest
 
 from usergpt_jax.report import figures, palette
 
-WEEKS = [np.datetime64("2024-01-01") + 7 * i for i in range(60)]
+WEEKS = [np.datetime64("2024-01-01") + np.timedelta64(7 * i, "D") for i in range(60)]
 PLOTS = {
     "curves": lambda: figures.curves(
         [figures.Curve("a", "stage1", list(range(50)), list(range(50)))], y_label="y", alt="<alt>"

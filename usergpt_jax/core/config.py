@@ -32,6 +32,20 @@ class RunConfig:
     tag_schema: str
 
 
+# What a config may hold beside the keys of `RunConfig`.
+SECTIONS = (
+    *("simulate", "tokenizer", "semantize", "split", "prompt", "mesh", "model"),
+    *("curriculum", "sft", "rl", "bench"),
+)
+
+
+def require_positive(values: Mapping[str, float], section: str) -> None:
+    """Raises `ConfigError`, naming the key, for a value that is not above zero."""
+    for key, value in values.items():
+        if value <= 0:
+            raise ConfigError(f"config.{section}.{key}: expected above 0, got {value}")
+
+
 def run_config(config: ConfigDict) -> RunConfig:
     """The top-level keys of a config.
 
@@ -39,7 +53,11 @@ def run_config(config: ConfigDict) -> RunConfig:
       ConfigError: one is missing or of another type.
     """
     names = [field.name for field in dataclasses.fields(RunConfig)]
-    return to_dataclass(RunConfig, ConfigDict({name: config[name] for name in names if name in config}), "")
+    if unknown := sorted(set(config) - {*names, *SECTIONS}):
+        raise ConfigError(f"config: unknown key {unknown[0]!r}; it has {', '.join((*names, *SECTIONS))}")
+    if missing := sorted({*names, *SECTIONS} - set(config)):
+        raise ConfigError(f"config: key {missing[0]!r} is missing")
+    return to_dataclass(RunConfig, ConfigDict({name: config[name] for name in names}), "")
 
 
 def to_dataclass(cls: type[T], config: Any, section: str) -> T:

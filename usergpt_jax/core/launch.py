@@ -44,7 +44,7 @@ def _parse(argv: list[str]) -> list[str]:
         return rest
     except (AttributeError, KeyError) as error:
         text = f"unknown config key {error.args[0]}"
-    except (flags.Error, OSError, TypeError, ValueError) as error:
+    except (flags.Error, ImportError, OSError, SyntaxError, TypeError, ValueError) as error:
         text = str(error)
     print(f"error: {' '.join(text.replace(chr(92) + 'n', ' ').split())}", file=sys.stderr)
     sys.exit(2)

@@ -74,7 +74,10 @@ class Stage:
     def clear(self) -> None:
         """Removes what an earlier attempt left."""
         shutil.rmtree(self.path, ignore_errors=True)
-        self.path.mkdir(parents=True)
+        try:
+            self.path.mkdir(parents=True)
+        except OSError as error:
+            raise RunDirError(f"{self.path}: cannot be made: {error.strerror}") from None
         _write_json(self.path / _PLAN, self._plan)
 
     def finish(self, counts: Mapping[str, Any]) -> Manifest:

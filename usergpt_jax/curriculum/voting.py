@@ -1,6 +1,7 @@
 """Voting: five outputs of two teachers a question, sorted by how many agree with the pseudo-label.
 
-Paper: §3.3 (>= 4 of 5: standard; 1 to 3: controversial; none: dropped).
+Paper: §3.3 (>= 4 of 5: standard; 1 to 3: controversial, kept if the stronger teacher agrees; none:
+dropped).
 """
 
 import dataclasses

@@ -130,13 +130,14 @@ def repair(schema: TagSchema, tags: Mapping[str, Verdict]) -> dict[str, Verdict]
 def write_summary(schema: TagSchema, mub: str, tags: Mapping[str, Verdict], outputs: Sequence[str]) -> tuple[str, str]:
     """The model's portrait that agrees best with `tags`, or one composed of them when each contradicts them.
 
-    A portrait also has to cite a line that holds what is cited, unless there is nothing to tell.
+    A portrait also has to cite something that the log holds; where nothing is known there is nothing to choose.
 
     Returns:
       (summary, "model" or "composed").
     """
     values = {name: verdict.value for name, verdict in tags.items()}
-    nothing_known = all(value == NA for value in values.values())
+    if all(value == NA for value in values.values()):
+        return summary.compose(schema, values), "composed"
     best, best_agreement = None, -1.0
     for text in outputs:
         try:
@@ -145,7 +146,7 @@ def write_summary(schema: TagSchema, mub: str, tags: Mapping[str, Verdict], outp
             continue
         if contradicts(schema, persona.summary, values):
             continue
-        if not nothing_known and not evidence.grounded(persona.think, mub):
+        if not evidence.grounded(persona.think, mub):
             continue
         agreement = summary.accuracy(schema, summary.extract(schema, persona.summary), values)
         if agreement > best_agreement:

@@ -5,6 +5,7 @@ import datetime
 import json
 import os
 import pathlib
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -124,15 +125,22 @@ def to_json(user: UserMub, persona: Persona, summary_tokens: int) -> dict[str, A
     }
 
 
-def check_writable(path: str | os.PathLike[str]) -> None:
-    """Tells before the work, not after it, that an output file cannot be written.
+def check_writable(path: str | os.PathLike[str], source: str | os.PathLike[str]) -> None:
+    """Tells before the work, not after it, that an output file cannot be written or would replace its source.
 
     Raises:
-      InputError: its folder is missing, or it is a folder.
+      InputError: its folder is missing or takes no file, it is a folder, or it is the log itself.
     """
     path = pathlib.Path(path)
-    if path.is_dir() or not path.parent.is_dir():
-        raise InputError(f"{path}: cannot be written; expected a file name in a folder that exists")
+    if path.exists() and pathlib.Path(source).exists() and path.samefile(source):
+        raise InputError(f"{path}: the personas would replace the log; choose another output file")
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent):
+            writable = not path.is_dir()
+    except OSError:
+        writable = False
+    if not writable:
+        raise InputError(f"{path}: cannot be written; expected a file name in a folder that exists and takes files")
 
 
 def write_jsonl(path: str | os.PathLike[str], rows: Iterable[Mapping[str, Any]]) -> None:

@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from usergpt_jax.core import mesh as mesh_lib
+from usergpt_jax.core.config import require_positive
 from usergpt_jax.core.metrics import MetricWriter
 from usergpt_jax.core.optimizer import OptimizerConfig, make_optimizer
 from usergpt_jax.core.resume import Preempted, StateStore, catch_sigterm
@@ -70,6 +71,10 @@ class GrpoConfig:
     save_every_steps: int
     chunk_tokens: int
     optimizer: OptimizerConfig
+
+    def __post_init__(self) -> None:
+        names = ("n_steps", "batch_groups", "max_rounds", "save_every_steps", "chunk_tokens", "clip_ratio")
+        require_positive({name: getattr(self, name) for name in names}, "rl.grpo")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,7 +210,7 @@ def collect(
         )
         rewards = score(drawn.texts, asked.labels, policy.encoder.schema, policy.reward)
         kept = dual_filter(
-            rewards.total,
+            _total(rewards, cfg),
             rewards.well_formed > 0,
             drawn.truncated,
             sample_filter=cfg.sample_filter,

@@ -138,10 +138,15 @@ def load_map(path: str | pathlib.Path) -> EventMap:
     path = pathlib.Path(path)
     if not path.is_file():
         raise ConfigError(f"{path}: no such mapping file")
-    names = runpy.run_path(str(path))
+    try:
+        names = runpy.run_path(str(path))
+    except Exception as error:  # whatever a file that is not a mapping may raise
+        raise ConfigError(f"{path}: cannot be read as a mapping file: {type(error).__name__}: {error}") from None
     if "get_config" not in names:
         raise ConfigError(f"{path}: a mapping file defines get_config() -> ConfigDict")
     try:
         return make_map(names["get_config"]())
+    except AttributeError:
+        raise ConfigError(f"{path}: get_config() must return a ConfigDict") from None
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None

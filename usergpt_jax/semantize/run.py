@@ -86,6 +86,8 @@ def run(config: Any, on_change: str) -> None:
         made = pipeline.finish(prepared, section, counter)
         counts.update(made.counts)
         write_mub(made.mub, stage.path / f"part-{i:05d}.parquet")
+    if not counts["users"]:
+        raise InputError(f"{stage.run / EVENTS}: no event before as_of {section.as_of or 'of its user'}, so no MUB")
     stage.finish({**counts, "vocab_size": tokenizer.vocab_size, "titles": survey.titles.height})
     print(f"{config.run_dir}/{MUB}: {closing_line(counts)}")
 

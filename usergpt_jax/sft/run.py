@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from usergpt_jax.core import checkpoint, run_dir
 from usergpt_jax.core import mesh as mesh_lib
-from usergpt_jax.core.config import run_config, to_dataclass, to_plain
+from usergpt_jax.core.config import require_positive, run_config, to_dataclass, to_plain
 from usergpt_jax.core.optimizer import OptimizerConfig
 from usergpt_jax.corpus.batches import Bucket, Encoder, TaskTrees, batch_iterator
 from usergpt_jax.corpus.lexical_init import lexical_embedding
@@ -72,6 +72,10 @@ class SftConfig:
     save_every_steps: int
     log_every_steps: int
 
+    def __post_init__(self) -> None:
+        counts = {key: value for key, value in vars(self).items() if isinstance(value, int) and key != "lexical_init"}
+        require_positive(counts | {"lr": self.lr, "n_steps": min(self.n_steps)}, "sft")
+
 
 def run(config: ConfigDict, on_change: str) -> None:
     """Writes `4_sft/stage{1,2,3}/`: the model of each stage, and its metrics."""
@@ -106,7 +110,7 @@ def run(config: ConfigDict, on_change: str) -> None:
         "trunk_tokens": cfg.trunk_tokens,
         "tag_branch_tokens": cfg.tag_branch_tokens,
         "summary_branch_tokens": cfg.summary_branch_tokens,
-        "semantize": to_plain(config.semantize),
+        "semantize": run_dir.read_manifest(stage.run, "2_mub").config["semantize"],  # of the data, not of this call
     }
     counts: dict[str, Any] = {"parameters": qwen3.n_params(params), "vocab_size": tokenizer.vocab_size}
     for index, name in enumerate(STAGES):
