@@ -55,9 +55,7 @@ def run_config(config: ConfigDict) -> RunConfig:
     names = [field.name for field in dataclasses.fields(RunConfig)]
     if unknown := sorted(set(config) - {*names, *SECTIONS}):
         raise ConfigError(f"config: unknown key {unknown[0]!r}; it has {', '.join((*names, *SECTIONS))}")
-    if missing := sorted({*names, *SECTIONS} - set(config)):
-        raise ConfigError(f"config: key {missing[0]!r} is missing")
-    return to_dataclass(RunConfig, ConfigDict({name: config[name] for name in names}), "")
+    return to_dataclass(RunConfig, ConfigDict({name: config[name] for name in names if name in config}), "")
 
 
 def to_dataclass(cls: type[T], config: Any, section: str) -> T:
