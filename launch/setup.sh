@@ -1,8 +1,7 @@
 # Sourced by quickstart.sh and test.sh: makes .venv with the locked packages, unless it is there already.
 # $1: the lock file. PYTHON: which interpreter to use (default: python3, 3.11 or newer).
 lock="$1"
-# glibc gives each freed buffer of a step back to the kernel and faults it in again; keeping them saves a fifth of the
-# CPU time of a training step on a CPU (benchmarks/tree_step.py).
+# glibc gives each freed buffer of a step back to the kernel and faults it in again; this keeps them instead.
 export GLIBC_TUNABLES="${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=17179869184:glibc.malloc.trim_threshold=17179869184}"
 python="${PYTHON:-python3}"
 venv="${VENV:-.venv}"

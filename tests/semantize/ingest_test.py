@@ -211,7 +211,7 @@ def test_a_mapping_at_fault_is_refused_by_key(changes, message):
 
 def test_every_shipped_mapping_loads():
     for path in sorted(MAPS.glob("*.py")):
-        load_map(path)
+        assert load_map(path).user_id, path
 
 
 def test_files_of_another_kind_are_refused(tmp_path):
