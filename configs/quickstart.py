@@ -14,11 +14,13 @@ def get_config() -> ConfigDict:
 
     config.simulate = ConfigDict(
         {
+            "locale": "cn",
             "n_users": 3000,
             "start": "2023-07-01",  # first day of the log
             "as_of": "2025-07-01",  # day after the last: truth is read here
-            "users_per_batch": 512,
-            "users_per_part": 1024,
+            "users_per_part": 512,
+            "users_per_batch": 256,  # this and the next decide memory and speed, never results
+            "workers": 2,
         }
     )
     config.tokenizer = ConfigDict(

@@ -1,10 +1,11 @@
-"""Cities with their province and tier: the one place that knows which city lies where."""
+"""Cities with their province and tier, by locale: the one place that knows which city lies where."""
 
-import csv
 import dataclasses
 import functools
-import importlib.resources
 import re
+
+from usergpt_jax import locales
+from usergpt_jax.core.errors import InputError
 
 # The tiers, largest first; "rural" is not a city's tier but a way of living in one.
 CITY_TIERS = ("T1", "new_T1", "T2", "T3", "T4", "T5")
@@ -12,13 +13,13 @@ CITY_TIERS = ("T1", "new_T1", "T2", "T3", "T4", "T5")
 
 @dataclasses.dataclass(frozen=True)
 class City:
-    """A prefecture-level city.
+    """A city with its surroundings: a prefecture in China, a metropolitan area in the United States.
 
     Attributes:
-      name: romanised name, unique.
-      province: romanised name of the province.
+      name: romanised name, unique in its locale.
+      province: romanised name of the province or state.
       tier: one of `CITY_TIERS`.
-      population_millions: resident population of the prefecture, 2020 census.
+      population_millions: residents, from the 2020 census of either country.
     """
 
     name: str
@@ -28,43 +29,84 @@ class City:
 
 
 @functools.cache
-def cities() -> tuple[City, ...]:
-    """All cities of the gazetteer, in file order."""
-    path = importlib.resources.files("usergpt_jax") / "data" / "cities.csv"
-    with path.open(encoding="utf-8") as file:
-        return tuple(
-            City(row["city"], row["province"], row["tier"], float(row["population_millions"]))
-            for row in csv.DictReader(file)
-        )
+def cities(locale: str = locales.DEFAULT) -> tuple[City, ...]:
+    """All cities of a locale, in file order.
+
+    Raises:
+      InputError: no such locale, or a row of its cities.csv that cannot be read.
+    """
+    columns = ("city", "province", "tier", "population_millions")
+    return _checked(locales.read_rows("cities.csv", locale, columns), f"cities.csv of locale {locale!r}")
 
 
 @functools.cache
-def provinces() -> tuple[str, ...]:
+def provinces(locale: str = locales.DEFAULT) -> tuple[str, ...]:
     """All provinces that hold a city, alphabetically."""
-    return tuple(sorted({city.province for city in cities()}))
+    return tuple(sorted({city.province for city in cities(locale)}))
 
 
 @functools.cache
-def _by_folded_name() -> dict[str, City]:
-    return {city.name.casefold(): city for city in cities()}
+def province_word(locale: str = locales.DEFAULT) -> str:
+    """What a province is called there, such as "state".
+
+    Raises:
+      InputError: words.csv does not say.
+    """
+    words = {row["term"]: row["word"] for row in locales.read_rows("words.csv", locale, ("term", "word"))}
+    if not words.get("province"):
+        raise InputError(f"words.csv of locale {locale!r}: expected a row province, found none")
+    return words["province"]
 
 
-@functools.cache
-def _pattern() -> re.Pattern[str]:
-    names = sorted((re.escape(city.name) for city in cities()), key=len, reverse=True)
-    return re.compile(r"(?<!\w)(" + "|".join(names) + r")(?!\w)", re.IGNORECASE)
-
-
-def city_named(name: str) -> City | None:
+def city_named(name: str, locale: str = locales.DEFAULT) -> City | None:
     """The city of that name, ignoring case, outer spaces and a trailing "city" or "prefecture"."""
     folded = name.strip().casefold()
-    found = _by_folded_name().get(folded)
+    found = _by_folded_name(locale).get(folded)
     if found is None:
-        found = _by_folded_name().get(re.sub(r"\s+(city|prefecture)$", "", folded))
+        found = _by_folded_name(locale).get(re.sub(r"\s+(city|prefecture)$", "", folded))
     return found
 
 
-def city_in(text: str) -> City | None:
+def city_in(text: str, locale: str = locales.DEFAULT) -> City | None:
     """The first city whose name stands as a whole word in `text`, or None."""
-    match = _pattern().search(text)
-    return _by_folded_name()[match.group(1).casefold()] if match else None
+    match = _pattern(locale).search(text)
+    return _by_folded_name(locale)[match.group(1).casefold()] if match else None
+
+
+def _checked(rows: list[dict[str, str]], file: str) -> tuple[City, ...]:
+    found: dict[str, City] = {}
+    for number, row in enumerate(rows, start=1):
+        where = f"{file} row {number}"
+        name, province, tier = (row[column].strip() for column in ("city", "province", "tier"))
+        if not name or not province:
+            raise InputError(f"{where}: expected a city and its province, got {name!r} and {province!r}")
+        if name.casefold() in found:
+            raise InputError(f"{where}: city {name!r} stands twice; expected each name once")
+        if tier not in CITY_TIERS:
+            raise InputError(f"{where} ({name}): tier {tier!r} is not one of {', '.join(CITY_TIERS)}")
+        population = _positive(row["population_millions"], f"{where} ({name})")
+        found[name.casefold()] = City(name, province, tier, population)
+    if not found:
+        raise InputError(f"{file}: expected at least one city, got none")
+    return tuple(found.values())
+
+
+def _positive(text: str, where: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 < value < 1000:
+        raise InputError(f"{where}: population_millions {text!r}: expected a number above 0 and below 1000")
+    return value
+
+
+@functools.cache
+def _by_folded_name(locale: str) -> dict[str, City]:
+    return {city.name.casefold(): city for city in cities(locale)}
+
+
+@functools.cache
+def _pattern(locale: str) -> re.Pattern[str]:
+    names = sorted((re.escape(city.name) for city in cities(locale)), key=len, reverse=True)
+    return re.compile(r"(?<!\w)(" + "|".join(names) + r")(?!\w)", re.IGNORECASE)

@@ -27,20 +27,32 @@ EVENT_SCHEMA = pa.schema(
         pa.field("item_id", pa.string()),
         pa.field("place", pa.string()),
         pa.field("price", pa.float32()),  # of one unit, in the log's currency
-        pa.field("quantity", pa.float32()),
+        pa.field("quantity", pa.float32()),  # a purchase with a negative quantity is a return
     ]
 )
 
 # Why an event happened. Hidden from every model input; used for labels, traps and evidence only.
-CAUSES = ("need", "gift", "shared_account", "misclick", "bait", "stale_stage", "routine")
+#   need, routine: the user's own; the others are traps: gift and proxy are bought for somebody else, shared_account is
+#   somebody else, misclick and exploration are browsing without a need, bait is an own purchase whose title suggests
+#   something false about the user, stale_stage belongs to a stage of life that is over, hot_topic follows the news,
+#   return takes a purchase back.
+CAUSES = (
+    *("need", "routine", "gift", "proxy", "shared_account", "misclick", "exploration", "bait", "stale_stage"),
+    *("hot_topic", "return"),
+)
+# How the session of an event ended.
+OUTCOMES = ("browsed", "abandoned", "ordered", "booked", "visited", "recorded", "returned")
 
 # The key of an event is (user_id, event_index): its row number among that user's events, from 0.
 PROVENANCE_SCHEMA = pa.schema(
     [
         pa.field("user_id", pa.string(), nullable=False),
         pa.field("event_index", pa.int32(), nullable=False),
+        pa.field("session", pa.int32(), nullable=False),  # number of the session among that user's, from 0
+        pa.field("tool", pa.string(), nullable=False),  # the tool whose call left the event
         pa.field("cause", pa.string(), nullable=False),  # one of CAUSES
         pa.field("need", pa.string()),  # name of the desire behind it, or null
+        pa.field("outcome", pa.string(), nullable=False),  # one of OUTCOMES
     ]
 )
 
@@ -68,6 +80,7 @@ def truth_schema(tag_names: tuple[str, ...]) -> pa.Schema:
             pa.field("user_id", pa.string(), nullable=False),
             pa.field("as_of", pa.timestamp("s"), nullable=False),
             *(pa.field(name, pa.string(), nullable=False) for name in tag_names),
+            pa.field("observable", pa.list_(pa.string()), nullable=False),  # tags that the log holds evidence of
             pa.field("persona", pa.string(), nullable=False),  # JSON: hidden values of all tags and more
             pa.field("life_events", pa.string(), nullable=False),  # JSON list of {"date", "event"}
         ]

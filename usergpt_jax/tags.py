@@ -1,10 +1,13 @@
 """`HPR18`: the 18 built-in tags in five dimensions, their values, wording and consistency rules.
 
+Only where people live differs by locale: provinces, cities and their tiers come from its gazetteer.
 Paper: §3.1, §4 (18 tags in 5 dimensions). Differs from the paper: its tag list was not published, so names and
 values are ours.
 """
 
-from usergpt_jax import gazetteer
+import functools
+
+from usergpt_jax import gazetteer, locales
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.schema import Implication, Tag, TagSchema
 
@@ -56,7 +59,7 @@ _LIFE_STAGE = _tag(
     },
 )
 
-_TAGS = (
+_PERSONAL_TAGS = (
     _tag("gender", "LS", "What is the user's gender?", {"male": "a man", "female": "a woman"}),
     _tag(
         "age_band",
@@ -167,39 +170,10 @@ _TAGS = (
             "retired": "draws a pension",
         },
     ),
-    _tag(
-        "resident_province",
-        "GC",
-        "In which province does the user live?",
-        {name: f"lives in {name} province" for name in gazetteer.provinces()},
-    ),
-    _tag(
-        "resident_city",
-        "GC",
-        "In which city does the user live?",
-        {"{}": "home is the city of {}"},
-        known_values=tuple(city.name for city in gazetteer.cities()),
-    ),
-    _tag(
-        "city_tier",
-        "GC",
-        "Which tier is the user's city?",
-        {
-            "T1": "a first-tier city",
-            "new_T1": "a new first-tier city",
-            "T2": "a second-tier city",
-            "T3": "a third-tier city",
-            "T4": "a fourth-tier city",
-            "T5": "a fifth-tier city",
-            "rural": "a rural area",
-        },
-    ),
-    _tag(
-        "hometown_province",
-        "GC",
-        "Which province is the user's hometown in?",
-        {name: f"comes from {name}" for name in gazetteer.provinces()},
-    ),
+)
+
+
+_ROUTINE_TAGS = (
     _tag(
         "activity_zone",
         "GC",
@@ -239,13 +213,52 @@ _TAGS = (
 )
 
 
-def _rules() -> tuple[Implication, ...]:
+def _geography(locale: str) -> tuple[Tag, ...]:
+    """The tags that name places of a locale."""
+    region = gazetteer.province_word(locale)
+    return (
+        _tag(
+            "resident_province",
+            "GC",
+            f"In which {region} does the user live?",
+            {name: f"lives in {name} {region}" for name in gazetteer.provinces(locale)},
+        ),
+        _tag(
+            "resident_city",
+            "GC",
+            "In which city does the user live?",
+            {"{}": "home is the city of {}"},
+            known_values=tuple(city.name for city in gazetteer.cities(locale)),
+        ),
+        _tag(
+            "city_tier",
+            "GC",
+            "Which tier is the user's city?",
+            {
+                "T1": "a first-tier city",
+                "new_T1": "a new first-tier city",
+                "T2": "a second-tier city",
+                "T3": "a third-tier city",
+                "T4": "a fourth-tier city",
+                "T5": "a fifth-tier city",
+                "rural": "a rural area",
+            },
+        ),
+        _tag(
+            "hometown_province",
+            "GC",
+            f"Which {region} is the user's hometown in?",
+            {name: f"comes from {name}" for name in gazetteer.provinces(locale)},
+        ),
+    )
+
+
+def _rules(locale: str, jobs: tuple[str, ...]) -> tuple[Implication, ...]:
     """Paper: §3.1 (attributes of one user are mutually consistent); the rules themselves are ours."""
     stages = tuple(stage for stage in _LIFE_STAGE.values)
-    jobs = tuple(job for job in _TAGS[10].values if job != "student")
     city_rules = [
         rule
-        for city in gazetteer.cities()
+        for city in gazetteer.cities(locale)
         for rule in (
             Implication("resident_city", (city.name,), "resident_province", (city.province,)),
             Implication("resident_city", (city.name,), "city_tier", (city.tier, "rural")),
@@ -269,9 +282,26 @@ def _rules() -> tuple[Implication, ...]:
     )
 
 
-HPR18 = TagSchema("hpr18", _TAGS, DIMENSIONS, _rules())
+@functools.cache
+def hpr18(locale: str) -> TagSchema:
+    """The 18 tags with the places of a locale: `hpr18` for the default locale, else `hpr18_<locale>`.
 
-SCHEMAS = {"hpr18": HPR18}
+    Raises:
+      InputError: no such locale, or its cities.csv cannot be read.
+    """
+    locales.check(locale)
+    tags = (*_PERSONAL_TAGS, *_geography(locale), *_ROUTINE_TAGS)
+    occupation = next(tag for tag in tags if tag.name == "occupation")
+    jobs = tuple(job for job in occupation.values if job != "student")
+    return TagSchema(schema_name(locale), tags, DIMENSIONS, _rules(locale, jobs))
+
+
+def schema_name(locale: str) -> str:
+    """Name of the tag schema of a locale."""
+    return "hpr18" if locale == locales.DEFAULT else f"hpr18_{locale}"
+
+
+HPR18 = hpr18(locales.DEFAULT)
 
 
 def tag_schema(name: str) -> TagSchema:
@@ -280,6 +310,7 @@ def tag_schema(name: str) -> TagSchema:
     Raises:
       InputError: there is none.
     """
-    if name not in SCHEMAS:
-        raise InputError(f"config.tag_schema: {name!r} is not one of {', '.join(SCHEMAS)}")
-    return SCHEMAS[name]
+    by_name = {schema_name(locale): locale for locale in locales.names()}
+    if name not in by_name:
+        raise InputError(f"config.tag_schema: {name!r} is not one of {', '.join(by_name)}")
+    return hpr18(by_name[name])

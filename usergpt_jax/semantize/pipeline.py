@@ -10,7 +10,7 @@ from usergpt_jax import schema
 from usergpt_jax.core.config import ConfigError
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.corpus.tokenizer import Tokenizer
-from usergpt_jax.semantize import aggregate, budget, salience
+from usergpt_jax.semantize import aggregate, budget, returns, salience
 from usergpt_jax.semantize import filter as filter_lib
 from usergpt_jax.semantize.salience import Slices
 from usergpt_jax.semantize.survey import Survey, survey_log, with_entities
@@ -129,6 +129,7 @@ def prepare(events: pl.DataFrame, config: SemantizeConfig, survey: Survey, as_of
       InputError: a user of `events` has no `as_of`.
     """
     indexed = events.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).over("user_id").alias("event_index"))
+    indexed = returns.take_back(indexed)
     if isinstance(as_of, pl.DataFrame):
         indexed = indexed.join(as_of.select("user_id", "as_of"), on="user_id", how="left", maintain_order="left")
         if without := indexed.filter(pl.col("as_of").is_null()).head(1)["user_id"].to_list():

@@ -1,304 +1,465 @@
-"""A user's days: needs awaken, sessions walk idle -> browsing -> searching -> ordering, and leave events.
+"""A user's weeks: needs press, sessions happen, tastes drift, trips are planned.
 
-`simulate_user` scans over days; the state carried along is how engaged the user is and when each desire was last
-satisfied. All draws of a day come from the user's key folded with the day.
+`simulate_user` scans over weeks. What it carries along: how engaged the user is, when each desire was last satisfied
+and how often it came up, the intensity of each interest, the need left open by an abandoned session, and the trip
+ahead. A week has SLOTS places for sessions: ordinary ones, then bookings of a planned trip, then visits away from home.
+All draws come from the user's key folded with the week; all decisions are integer comparisons (see `fixed`).
 
-Paper: §2.1 (Markov decision process over idle, browsing, searching, ordering).
+Paper: §2.1 (decision process over idle, browsing, searching, ordering with state-dependent probabilities; event- and
+behaviour-driven evolution). Differs from the paper: no language model takes part.
 """
 
-import operator
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Int
 
 from usergpt_jax import schema
-from usergpt_jax.simulate import calendar, catalog, evolution, noise, places, priors
+from usergpt_jax.simulate import calendar, evolution, fixed, noise, places, priors, tools, travel
 from usergpt_jax.simulate import needs as needs_lib
 from usergpt_jax.simulate.persona import Course
 from usergpt_jax.tags import HPR18
 
-SESSIONS_PER_DAY = 4
-# Actions a session may take, in the order of time; bit b of a session's `actions` is STEPS[b].
-STEPS = ("search", "click", "click", "favorite", "cart", "purchase", "visit")
-SEARCH, CLICK, SECOND_CLICK, FAVORITE, CART, PURCHASE, VISIT = (1 << bit for bit in range(len(STEPS)))
-RATE_SCALE = 0.42  # sessions a day for each session a year of need, times 1 / 365
-AFFINITY_SIGMA = 0.75
-_STALE_DAYS = 420
-_ENGAGEMENT = jnp.array([0.25, 1.0, 2.4])  # dormant, normal, hot
-_ENGAGEMENT_MOVE = jnp.array([[0.90, 0.985], [0.05, 0.93], [0.02, 0.25]])  # cumulative chance of dormant, normal
+ORDINARY_SLOTS = 24
+BOOKING_SLOTS = 2
+AWAY_SLOTS = 2
+SLOTS = ORDINARY_SLOTS + BOOKING_SLOTS + AWAY_SLOTS
+WEEK_DAYS = 7
+MONTH_WEEKS = 4
 
-_RURAL_TIER = HPR18["city_tier"].values.index("rural")
+RATE_SCALE = 0.42  # sessions for each session of need in the library: calibrates the events a user and month
+_ENGAGEMENT = np.array([0.25, 1.0, 2.4], np.float32)  # dormant, normal, hot
+_DAILY_MOVE = np.array([[0.90, 0.085, 0.015], [0.05, 0.88, 0.07], [0.02, 0.23, 0.75]])
+_ENGAGEMENT_CDF = fixed.cumulative(np.linalg.matrix_power(_DAILY_MOVE, WEEK_DAYS))
+_STALE_DAYS = np.array([120, 420])  # a stale week lives as the user did so many days ago, at least and at most
+
+# Chance by source (ecommerce, delivery, travel, poi, other) that a session goes beyond browsing, and that it orders.
+_SEARCHES = fixed.chance(np.array([0.66, 0.9, 0.6, 1.0, 1.0]))
+_ORDERS = fixed.chance(np.array([0.30, 0.77, 0.40, 0.93, 1.0]))
+_GIFT_ORDERS = fixed.chance(0.8)
+
+# How a need presses by the time since it was satisfied, in eighths of its cadence; 256 is its usual rate.
+_PRESSURE_STEPS = 8
+_PRESSURE = np.minimum(256 * (np.arange(32) / _PRESSURE_STEPS) ** 2, 256 + 5 * np.maximum(np.arange(32) - 8, 0))
+# Preferential return: a desire that came up v times lately is more likely; half of v is forgotten in five months.
+_RETURN = np.round(fixed.LOG_STEPS * (0.28 * np.log1p(np.arange(64)) - 0.25)).astype(np.int32)
+_INERTIA = fixed.chance(0.3)  # a need left open is taken up again
+AFFINITY_SIGMA = 0.7
+_DAWN_SALT, _TASTE_SALT = 1 << 18, 1 << 19  # fold-in numbers above those of weeks
+
+# Interests: intensity 0..1000; each month related sessions lift it and the others wear it down.
+HELD, DROPPED = 400, 280  # taken up when it rises to the first, dropped when it falls below the second
+_START_INTENSITY = 720
+_LIFT_HELD, _LIFT_NEW = 60, 150  # by a session that is about a held interest, or about one that is not: novelty
+_LIFT_SESSIONS = 4  # sessions a month that count
+_WEAR, _WEAR_MOST = 2, 70  # for each session of any kind in the month, at most
+
+_FOREIGN = np.array([schema.CAUSES.index(name) for name in noise.FOREIGN], np.int32)
+_STALE, _HOT = schema.CAUSES.index("stale_stage"), schema.CAUSES.index("hot_topic")
 _TAG = {name: number for number, name in enumerate(evolution.STATE_TAGS)}
-_ZONE = {name: number for number, name in enumerate(priors.ZONES)}
-_PLACE = {name: number for number, name in enumerate(needs_lib.PLACES)}
-
-# Chances by source (ecommerce, delivery, travel, poi, other): a session goes beyond idle, on to searching, to ordering.
-_LEAVES_IDLE = jnp.array([0.9, 0.95, 0.85, 1.0, 1.0])
-_SEARCHES = jnp.array([0.68, 0.9, 0.8, 1.0, 1.0])
-_ORDERS = jnp.array([0.55, 0.9, 0.7, 1.0, 1.0])
-_SHOP, _DELIVERY, _POI, _OTHER = (schema.SOURCES.index(name) for name in ("ecommerce", "delivery", "poi", "other"))
-_DAY_MARKS = ("double11", "618", "spring_festival", "weekend")
-# Shopping on a sale day against a plain one, before the cap on sessions; measured uplift is x5-15.
-_DOUBLE11_LOG_UPLIFT, _SALE_LOG_UPLIFT = float(np.log(10.0)), float(np.log(5.0))
+_SHOP, _TRAVEL, _POI, _DELIVERY = (schema.SOURCES.index(n) for n in ("ecommerce", "travel", "poi", "delivery"))
+_BROWSING, _SEARCHING, _ORDERING = range(len(tools.REACHES))
+_STAGE_TAGS = ("life_stage", "child_stage", "housing_tenure")
 
 
 class Tables(NamedTuple):
-    """The library and catalogue as device arrays."""
+    """Library and trips as device arrays; all integers, matrices as float32 that hold integers exactly."""
 
-    log_rate: Float[Array, " N"]
-    state_weights: Float[Array, "F N"]
-    calendar_weights: Float[Array, "C N"]
-    triangle: Float[Array, "N N"]
-    foreign_cdf: Float[Array, "R N"]
-    source: Int[Array, " N"]
-    kind_cause: Int[Array, " N"]
-    place: Int[Array, " N"]
-    cadence_days: Float[Array, " N"]
-    staged: Int[Array, " N"]
-    leaf_cdf: Float[Array, "N 6"]
-    leaves: Int[Array, "N 6"]
-    n_variants: Int[Array, " L"]
-    steps: Int[Array, "L 5"]
-    has_steps: Int[Array, " L"]
-    hours_cdf: Float[Array, "5 24"]
-    destination_cdf: Float[Array, "3 Z"]
-    nearby_cdf: Float[Array, "31 Z"]
-    province: Int[Array, " Y"]
+    log_rate: Array  # [N]
+    state_weights: Array  # [F, N]
+    interest_weights: Array  # [I, N]
+    preference_weights: Array  # [2, 90, N]
+    interest_of_need: Array  # [N], I where none
+    source: Array  # [N]
+    kind_cause: Array  # [N]
+    browses: Array  # [N] 1: the intent is to browse, never to order
+    fixed_place: Array  # [N] 1: at home or at work, not done when away
+    planned: Array  # [N] 1: booked through trips only
+    cadence_days: Array  # [N]
+    staged: Array  # [N] 1: belongs to a stage of life
+    foreign: Array  # [ROWS, DRAWS]
+    booking: Array  # [KINDS, 5, DRAWS]
+    visiting: Array  # [DRAWS]
+    kind_cdf: Array  # [5, KINDS]
+    away_cdf: Array  # [3, Z]
+    near_cdf: Array  # [provinces, Z]
+    city_province: Array  # [Y]
 
 
-class Sessions(NamedTuple):
-    """What sessions left, [..., D, K]; `actions` 0 means that nothing was left."""
+class Weeks(NamedTuple):
+    """What is the same for all users, an entry for each week."""
 
-    actions: Int[Array, "..."]
+    number: Array  # [W]
+    day: Array  # first epoch day [W]
+    calendar_log: Array  # log factor of each desire, mean over the week [W, N]
+    day_cdf: Array  # cumulative chance of each day for a desire [W, N, 7], int16
+    hot: Array  # chance that a session of the desire is owed to a hot topic [W, N]
+    order_factor: Array  # on the chance to order, in 1/256, by day [W, 7]
+    gift_factor: Array  # on the chance of a gift, in 1/16 [W]
+    trip_chance: Array  # that a trip starts LEAD_WEEKS later, by pattern [W, 5]
+    trip_day_cdf: Array  # its first day [W, 5, 7]
+
+
+class Trip(NamedTuple):
+    """A trip: first and last epoch day, destination number, kind; days below 0 when there is none."""
+
+    start_day: Array
+    end_day: Array
+    destination: Array
+    kind: Array
+
+
+class Week(NamedTuple):
+    """What a week left: its sessions [SLOTS] and the state they happened in."""
+
+    happens: Bool[Array, "..."]
+    day: Int[Array, "..."]  # of the week
     need: Int[Array, "..."]
-    leaf: Int[Array, "..."]
     cause: Int[Array, "..."]
-    second: Int[Array, "..."]  # of the day, when the session starts
-    tier: Int[Array, "..."]
-    second_tier: Int[Array, "..."]
-    variant: Int[Array, "..."]
-    shop: Int[Array, "..."]
-    quantity: Int[Array, "..."]
-    place: Int[Array, "..."]  # -1: none
-    destination: Int[Array, "..."]
+    reach: Int[Array, "..."]  # number in tools.REACHES
+    destination: Int[Array, "..."]  # where the user is or a booking leads to, -1: home
+    tags: Int[Array, "..."]
+    city: Int[Array, "..."]
+    child_months: Int[Array, "..."]
+    held: Int[Array, "..."]  # bit i: interest i is held
+    plan: Trip  # planned this week
 
 
-def tables() -> Tables:
-    """Loads library and catalogue."""
-    library, shelf = needs_lib.load(), catalog.load()
-    n = len(library.names)
-    stage_tags = [HPR18.names.index(name) for name in ("life_stage", "child_stage", "housing_tenure")]
-    hours = np.array([priors.HOURS[source] for source in schema.SOURCES], np.float32)
-    provinces = places.city_column("province")
-    near = np.array([[float(p == q) for p in provinces] + [0.0] * len(places.ABROAD) for q in range(31)])
-    near *= np.concatenate([places.city_column("population"), np.zeros(len(places.ABROAD))])
-    split = needs_lib.N_STATE_FEATURES
+def device_tables(locale: str) -> Tables:
+    """Loads the library and the trip tables of a locale."""
+    library, trips = needs_lib.load(locale), travel.load(locale)
+    stages = [HPR18.names.index(name) for name in _STAGE_TAGS]
+    conditional = (library.state_weights <= fixed.LOG_ZERO // 2).any(axis=0)
+    fixed_places = [needs_lib.PLACES.index(name) for name in ("home", "work")]
     columns = {
         "log_rate": library.log_rate,
-        "state_weights": library.weights[:split],
-        "calendar_weights": library.weights[split:],
-        "triangle": np.triu(np.ones((n, n), np.float32)),
-        "foreign_cdf": noise.foreign_cdf(),
+        "state_weights": library.state_weights.astype(np.float32),
+        "interest_weights": library.interest_weights.astype(np.float32),
+        "preference_weights": library.preference_weights.astype(np.float32),
+        "interest_of_need": interest_of_need(library),
         "source": library.sources,
         "kind_cause": needs_lib.CAUSE_OF_KIND[library.kinds],
-        "place": library.places,
-        "cadence_days": np.maximum(library.cadence_days, 1.0),
-        "staged": library.evidence[:, stage_tags].any(axis=1).astype(np.int32),
-        "leaf_cdf": library.leaf_cdf,
-        "leaves": library.leaves,
-        "n_variants": shelf.n_variants,
-        "steps": shelf.steps,
-        "has_steps": shelf.has_steps.astype(np.int32),
-        "hours_cdf": np.cumsum(hours / hours.sum(1, keepdims=True), axis=1),
-        "destination_cdf": np.cumsum(places.destination_weights(), axis=1).astype(np.float32),
-        "nearby_cdf": (np.cumsum(near, axis=1) / np.maximum(near.sum(1, keepdims=True), 1e-9)).astype(np.float32),
-        "province": provinces.astype(np.int32),
+        "browses": np.array([goal == "browse" for goal in library.goals], np.int32),
+        "fixed_place": (np.isin(library.places, fixed_places) & (library.sources == _POI)).astype(np.int32),
+        "planned": trips.planned.astype(np.int32),
+        "cadence_days": np.maximum(library.cadence_days, 1),
+        "staged": (library.evidence[:, stages].any(axis=1) | conditional).astype(np.int32),
+        "foreign": noise.desire_table(locale),
+        "booking": trips.booking,
+        "visiting": trips.visiting,
+        "kind_cdf": trips.kind_cdf,
+        "away_cdf": trips.away_cdf,
+        "near_cdf": trips.near_cdf,
+        "city_province": places.load(locale).city_province,
     }
     return Tables(**{name: jnp.asarray(value) for name, value in columns.items()})
 
 
-def simulate_user(
-    key: Array, course: Course, days: Int[Array, " D"], day_features: Float[Array, "D C"], table: Tables
-) -> Sessions:
-    """One user's sessions on `days` (epoch days)."""
-    affinity = jax.random.normal(jax.random.fold_in(key, 0), table.log_rate.shape) * AFFINITY_SIGMA
-    avoided = course.avoided[table.source] * needs_lib.LOG_ZERO
-    own_log_rate = table.log_rate + jnp.round(affinity * 64) / 64 - 0.25 + avoided
-
-    def step(carry: tuple[Array, Array], inputs: tuple[Array, Array]):
-        engagement, last = carry
-        day, marks = inputs
-        day_key = jax.random.fold_in(key, day)
-        draws = jax.random.uniform(day_key, (SESSIONS_PER_DAY + 1, 20))
-        stale = draws[-1, 0] < course.noise[3]
-        both_days = jnp.stack([day, jnp.where(stale, day - _STALE_DAYS, day)])
-        both = jax.vmap(evolution.state_at, in_axes=(None, 0))(course, both_days)
-        state, seen = (jax.tree.map(operator.itemgetter(row), both) for row in (0, 1))
-        was_stale = jnp.any(seen.tags != state.tags)
-        weights = _need_weights(own_log_rate, seen, marks, day - last, table)
-        sessions = jax.vmap(_session, in_axes=(0, None, None, None, None, None, None, None))(
-            draws[:-1], weights, course, engagement, state, was_stale, day_mark(marks), table
-        )
-        used = (sessions.actions & (PURCHASE | VISIT)) > 0
-        last = last.at[jnp.where(used, sessions.need, table.log_rate.shape[0])].set(day, mode="drop")
-        moved = jnp.sum(draws[-1, 1] >= _ENGAGEMENT_MOVE[engagement])
-        return (moved.astype(jnp.int32), last), sessions
-
-    start = (jnp.int32(1), jnp.full(table.log_rate.shape, -100_000, jnp.int32))
-    return jax.lax.scan(step, start, (days, day_features))[1]
+def interest_of_need(library: needs_lib.Needs) -> np.ndarray:
+    """The interest that each desire speaks for, or the number of interests [N]."""
+    declared = library.evidence[:, HPR18.names.index("interests")]
+    return np.where(declared, library.interest_weights.argmax(axis=0), len(priors.INTERESTS)).astype(np.int32)
 
 
-def day_mark(marks: Float[Array, " C"]) -> tuple[Array, Array, Array]:
-    """Whether the day is a sale, a weekend, and in the Spring Festival."""
-    double11, june, festival, weekend = (marks[calendar.FEATURES.index(name)] > 0 for name in _DAY_MARKS)
-    return double11 | june, weekend, festival
-
-
-def _need_weights(
-    own_log_rate: Array, state: evolution.State, marks: Array, days_since: Array, table: Tables
-) -> Float[Array, " N"]:
-    """Cumulative integer weights of the user's own desires; 2048 units are one session a year."""
-    hot = evolution.features(state)
-    log_rate = own_log_rate + jnp.matmul(hot, table.state_weights, precision=jax.lax.Precision.HIGHEST)
-    log_rate += jnp.matmul(marks, table.calendar_weights, precision=jax.lax.Precision.HIGHEST)
-    sale, _, _ = day_mark(marks)
-    uplift = jnp.where(marks[calendar.FEATURES.index("double11")] > 0, _DOUBLE11_LOG_UPLIFT, _SALE_LOG_UPLIFT)
-    log_rate += jnp.where(sale & (table.source == _SHOP), uplift, 0.0)
-    rested = jnp.clip(days_since / table.cadence_days, 0.0, 1.0)
-    rate = jnp.exp(jnp.minimum(log_rate, 7.5)) * rested
-    units = jnp.floor(rate * noise.WEIGHT_SCALE)
-    return jnp.matmul(units, table.triangle, precision=jax.lax.Precision.HIGHEST)
-
-
-def _session(
-    u: Float[Array, " 20"],
-    own_cdf: Float[Array, " N"],
-    course: Course,
-    engagement: Array,
-    state: evolution.State,
-    was_stale: Array,
-    marks: tuple[Array, Array, Array],
-    table: Tables,
-) -> Sessions:
-    """One session: whether it takes place, for which desire, how far it goes, and what it leaves."""
-    sale, weekend, festival = marks
-    per_day = own_cdf[-1] / noise.WEIGHT_SCALE / 365.0 * RATE_SCALE
-    per_day *= jnp.exp(course.log_activity) * _ENGAGEMENT[engagement]
-    happens = u[0] < jnp.minimum(per_day / SESSIONS_PER_DAY, 0.95)
-    cause_draw = jnp.sum(u[1] >= jnp.cumsum(course.noise[:3]))  # 0 gift, 1 shared, 2 misclick, 3 own
-    row = jnp.array([noise.GIFT_ROW, 0, noise.MISCLICK_ROW, 0])[cause_draw]
-    row = jnp.where(cause_draw == 1, noise.FIRST_COMPANION_ROW + _companion(state, u[2]), row)
-    cdf = jnp.where(cause_draw == 3, own_cdf, table.foreign_cdf[row])
-    need = jnp.minimum(jnp.sum(cdf <= u[3] * cdf[-1]), cdf.shape[0] - 1)
-    foreign = jnp.array([noise.GIFT, noise.SHARED, noise.MISCLICK])[jnp.minimum(cause_draw, 2)]
-    own = jnp.where(was_stale & (table.staged[need] == 1), noise.STALE, table.kind_cause[need])
-    cause = jnp.where(cause_draw == 3, own, foreign)
-    source = table.source[need]
-    happens &= course.avoided[source] == 0
-    actions = _actions(u[4:11], source, cause, state, sale)
-    leaf = table.leaves[need, jnp.sum(table.leaf_cdf[need] <= u[11])]
-    variant = _variant(leaf, u[12], state, cause, table)
-    level = jnp.where(cause_draw == 1, 2, course.consumption_level)
-    normal = jax.scipy.special.ndtri(jnp.clip(u[13], 1e-4, 1 - 1e-4))
-    tier = jnp.clip(jnp.round(0.6 + 0.95 * level + 1.1 * normal), 0, catalog.N_TIERS - 1)
-    destination = _destination(table.place[need], course, state, u[14], table)
-    hour = jnp.sum(table.hours_cdf[source] <= u[15])
-    return Sessions(
-        actions=jnp.where(happens, actions, 0).astype(jnp.int16),
-        need=need.astype(jnp.int16),
-        leaf=leaf.astype(jnp.int16),
-        cause=cause.astype(jnp.int8),
-        second=(jnp.minimum(hour, 23) * 3600 + jnp.floor(u[16] * 2400)).astype(jnp.int32),
-        tier=tier.astype(jnp.int8),
-        second_tier=jnp.floor(u[17] * catalog.N_TIERS).astype(jnp.int8),
-        variant=variant.astype(jnp.int8),
-        shop=jnp.floor(u[18] ** 1.6 * catalog.N_SHOPS).astype(jnp.int8),
-        quantity=(1 + jnp.sum(u[19] >= jnp.array([0.8, 0.94]))).astype(jnp.int8),
-        place=_place(need, source, course, state, weekend, festival, destination, u[14], table).astype(jnp.int32),
-        destination=destination.astype(jnp.int16),
+def week_tables(locale: str, seed: int, start_day: int, as_of_day: int) -> Weeks:
+    """Calendar, topics and trips of the weeks that cover [start_day, as_of_day), both epoch days."""
+    library = needs_lib.load(locale)
+    n_days = as_of_day - start_day
+    n_weeks = -(-n_days // WEEK_DAYS)
+    days = calendar.load(locale, start_day, n_days)
+    topics = calendar.topic_features(calendar.topics(locale, seed, start_day, n_days), start_day, n_days)
+    news = topics.astype(np.float64) @ library.topic_weights
+    log_factor = days.features.astype(np.float64) @ library.calendar_weights / fixed.LOG_STEPS
+    factor = np.exp(log_factor + news / fixed.LOG_STEPS) * days.source_factor[:, library.sources]
+    factor = np.pad(factor, ((0, n_weeks * WEEK_DAYS - n_days), (0, 0)))  # nothing happens after the log ends
+    by_day = factor.reshape(n_weeks, WEEK_DAYS, -1).transpose(0, 2, 1)
+    order = np.pad(days.order_factor, (0, n_weeks * WEEK_DAYS - n_days), constant_values=1.0)
+    gifts = ("festival_lead", "main_festival", "lovers_day", "parents_day", "childrens_day")
+    giving = days.features[:, [calendar.FEATURES.index(name) for name in gifts]].any(axis=1)
+    giving = np.pad(giving, (0, n_weeks * WEEK_DAYS - n_days)).reshape(n_weeks, WEEK_DAYS)
+    owed = -np.expm1(-np.pad(news, ((0, n_weeks * WEEK_DAYS - n_days), (0, 0))) / fixed.LOG_STEPS)
+    owed = (owed.reshape(n_weeks, WEEK_DAYS, -1) * by_day.transpose(0, 2, 1)).sum(1) / np.maximum(by_day.sum(2), 1e-9)
+    chances, first_days = travel.start_chances(locale, start_day, n_weeks + travel.LEAD_WEEKS)
+    return Weeks(
+        number=np.arange(n_weeks, dtype=np.int32),
+        day=(start_day + WEEK_DAYS * np.arange(n_weeks)).astype(np.int32),
+        calendar_log=fixed.log_units(by_day.mean(axis=2)),
+        day_cdf=(fixed.cumulative(by_day, 1 << 14)).astype(np.int16),
+        hot=fixed.chance(owed),
+        order_factor=np.round(order * 256).astype(np.int32).reshape(n_weeks, WEEK_DAYS),
+        gift_factor=np.round(16 * (1.0 + 1.5 * giving.mean(axis=1))).astype(np.int32),
+        trip_chance=chances[travel.LEAD_WEEKS :],
+        trip_day_cdf=first_days[travel.LEAD_WEEKS :],
     )
 
 
-def _companion(state: evolution.State, u: Array) -> Array:
-    """Who shares the account: the spouse, a child at school, or a parent."""
-    gender, marital, child = (state.tags[_TAG[name]] for name in ("gender", "marital_status", "child_stage"))
-    spouse = jnp.where(gender == 0, 1, 0)
-    has_child = (child >= 5) & (child <= 6)
+class _Carry(NamedTuple):
+    engagement: Array
+    last: Array  # [N] epoch day each desire was last satisfied
+    visits: Array  # [N] recent sessions of each desire
+    intensity: Array  # [I]
+    held: Array  # [I]
+    month: Array  # [I + 1] sessions of the month by interest; the last entry counts all
+    open_need: Array  # -1: none
+    trip: Trip
+
+
+def simulate_user(key: Array, course: Course, weeks: Weeks, table: Tables) -> tuple[Week, Int[Array, " I"]]:
+    """One user's weeks: arrays [W, ...]; and how strongly each interest is held in the end, 0 where it is not."""
+    own_log_rate = _own_log_rate(key, course, table)
+    n, n_interests = table.log_rate.shape[0], table.interest_weights.shape[0]
+    held = jnp.any(course.interests[:, None] == jnp.arange(n_interests)[None, :], axis=0)
+    dawn = _bits(key, _DAWN_SALT, (n_interests + n,))
+    spare = (dawn[:n_interests] % 380).astype(jnp.int32)
+    rested = weeks.day[0] - (dawn[n_interests:] % 1024).astype(jnp.int32) * table.cadence_days // 512
+    start = _Carry(
+        engagement=jnp.int32(1),
+        last=rested,
+        visits=jnp.zeros(n, jnp.int32),
+        intensity=jnp.where(held, _START_INTENSITY, spare),
+        held=held,
+        month=jnp.zeros(n_interests + 1, jnp.int32),
+        open_need=jnp.int32(-1),
+        trip=Trip(*(jnp.int32(value) for value in (-100, -100, 0, 0))),
+    )
+
+    def step(carry: _Carry, week: Weeks) -> tuple[_Carry, Week]:
+        return _week(key, course, own_log_rate, table, carry, week)
+
+    end, left = jax.lax.scan(step, start, weeks)
+    return left, jnp.where(end.held, end.intensity, 0)
+
+
+def _bits(key: Array, number: Array | int, shape: tuple[int, ...]) -> Array:
+    return jax.random.bits(jax.random.fold_in(key, number), shape, jnp.uint32)
+
+
+def _own_log_rate(key: Array, course: Course, table: Tables) -> Int[Array, " N"]:
+    """The rate of each desire by what does not change: taste, preferences, platforms never used."""
+    draw = (_bits(key, _TASTE_SALT, table.log_rate.shape) >> 22).astype(jnp.int32)
+    affinity = (jnp.asarray(fixed.NORMAL)[draw] * int(AFFINITY_SIGMA * 64)) >> 6
+    drawn = jnp.stack([course.preferences == 1, course.preferences == -1]).astype(jnp.float32)
+    liking = jnp.einsum("sp,spn->n", drawn, table.preference_weights, precision=jax.lax.Precision.HIGHEST)
+    avoided = course.avoided[table.source] * fixed.LOG_ZERO
+    return table.log_rate + affinity - 16 + liking.astype(jnp.int32) + avoided
+
+
+def _week(
+    key: Array, course: Course, own_log_rate: Array, table: Tables, carry: _Carry, week: Weeks
+) -> tuple[_Carry, Week]:
+    bits = _bits(key, week.number, (SLOTS + 2, 4))
+    stale = (bits[-1, 0] & 0xFFFF).astype(jnp.int32) < course.noise[5]
+    lag = _STALE_DAYS[0] + (bits[-1, 1] % int(_STALE_DAYS[1] - _STALE_DAYS[0])).astype(jnp.int32)
+    state = evolution.state_at(course, week.day)
+    seen = jax.tree.map(
+        lambda past, now: jnp.where(stale, past, now), evolution.state_at(course, week.day - lag), state
+    )
+    was_stale = jnp.any(seen.tags != state.tags)
+    cdf = _need_cdf(own_log_rate, seen, carry, week, table)
+    happens, day, need, cause, reach = _ordinary(bits[:ORDINARY_SLOTS], course, state, carry, week, cdf, table)
+    cause = jnp.where((cause == table.kind_cause[need]) & was_stale & (table.staged[need] == 1), _STALE, cause)
+    place = jnp.full(ORDINARY_SLOTS, -1)
+    away = (week.day + day >= carry.trip.start_day) & (week.day + day <= carry.trip.end_day)
+    goes_out = (table.source[need] == _POI) | (table.source[need] == _DELIVERY)
+    place = jnp.where(away & goes_out, carry.trip.destination, place)
+    happens &= ~(away & (table.fixed_place[need] == 1))
+    plan = _plan(bits[-1], bits[-2], course, state, carry.trip, week, table)
+    forced = _forced(bits[ORDINARY_SLOTS:-2], plan, carry.trip, course, week, table)
+    happens, day, need, cause, reach, place = (
+        jnp.concatenate(pair) for pair in zip((happens, day, need, cause, reach, place), forced, strict=True)
+    )
+    left = Week(
+        happens=happens,
+        day=day.astype(jnp.int8),
+        need=need.astype(jnp.int16),
+        cause=cause.astype(jnp.int8),
+        reach=reach.astype(jnp.int8),
+        destination=place.astype(jnp.int16),
+        tags=state.tags.astype(jnp.int8),
+        city=state.city.astype(jnp.int16),
+        child_months=state.child_months.astype(jnp.int16),
+        held=jnp.sum(jnp.where(carry.held, 1 << jnp.arange(carry.held.shape[0]), 0)),
+        plan=plan,
+    )
+    return _next(bits[-2, 0], carry, week, happens, day, need, cause, reach, plan, table), left
+
+
+def _need_cdf(
+    own_log_rate: Array, seen: evolution.State, carry: _Carry, week: Weeks, table: Tables
+) -> Int[Array, " N"]:
+    """Cumulative integer weights of the user's own desires this week; fixed.UNIT is one session a year."""
+    exact = jax.lax.Precision.HIGHEST
+    log_rate = own_log_rate + week.calendar_log + jnp.asarray(_RETURN)[jnp.minimum(carry.visits, len(_RETURN) - 1)]
+    hot = evolution.features(seen).astype(jnp.float32)
+    log_rate += jnp.matmul(hot, table.state_weights, precision=exact).astype(jnp.int32)
+    log_rate += jnp.matmul(carry.held.astype(jnp.float32), table.interest_weights, precision=exact).astype(jnp.int32)
+    weights = jnp.asarray(fixed.WEIGHTS)[jnp.clip(log_rate, fixed.LOG_ZERO, fixed.LOG_TOP) - fixed.LOG_ZERO]
+    since = week.day + WEEK_DAYS // 2 - carry.last
+    pressure = jnp.asarray(_PRESSURE.astype(np.int32))[
+        jnp.clip(since * _PRESSURE_STEPS // table.cadence_days, 0, len(_PRESSURE) - 1)
+    ]
+    return jnp.cumsum((weights * pressure) >> 8)
+
+
+def _ordinary(
+    bits: Array, course: Course, state: evolution.State, carry: _Carry, week: Weeks, cdf: Array, table: Tables
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Ordinary sessions [ORDINARY_SLOTS]: whether each happens, its day, desire, cause and reach."""
+    total = cdf[-1]
+    # Expected sessions a slot: products only, so that every compiler rounds alike.
+    slot = total.astype(jnp.float32) * np.float32(RATE_SCALE / fixed.UNIT**2 / 52.18 / ORDINARY_SLOTS * 2**24)
+    activity = jnp.asarray(fixed.WEIGHTS)[course.log_activity - fixed.LOG_ZERO].astype(jnp.float32)
+    slot = slot * activity * jnp.asarray(_ENGAGEMENT)[carry.engagement]
+    happens = (bits[:, 0] >> 8).astype(jnp.float32) < slot
+    u16 = (bits[:, 1] & 0xFFFF).astype(jnp.int32)
+    chances = course.noise[:5].at[0].set((course.noise[0] * week.gift_factor) >> 4)
+    kind = jnp.sum(u16[:, None] >= jnp.cumsum(chances)[None, :], axis=1)  # number in noise.FOREIGN, 5: own
+    target = (bits[:, 2] >> 8).astype(jnp.float32) * (total.astype(jnp.float32) * np.float32(2.0**-24))
+    target = jnp.minimum(target.astype(jnp.int32), total - 1)
+    own = jnp.sum(cdf[None, :] <= target[:, None], axis=1)
+    again = ((bits[:, 1] >> 16).astype(jnp.int32) < _INERTIA) & (jnp.arange(len(bits)) == 0)
+    again &= (carry.open_need >= 0) & (jnp.diff(cdf, prepend=0)[carry.open_need] > 0)
+    own = jnp.where(again, carry.open_need, own)
+    row = _foreign_row(kind, state, (bits[:, 0] & 0xFF).astype(jnp.int32))
+    other = table.foreign[row, (bits[:, 2] & (noise.N_DRAWS - 1)).astype(jnp.int32)]
+    need = jnp.clip(jnp.where(kind == 5, own, other), 0, cdf.shape[0] - 1)
+    owed = (bits[:, 0] & 0xFFFF).astype(jnp.int32) < week.hot[need]
+    cause = jnp.where(kind == 5, table.kind_cause[need], jnp.asarray(_FOREIGN)[jnp.minimum(kind, 4)])
+    cause = jnp.where((kind == 5) & owed & (table.kind_cause[need] == 0), _HOT, cause)
+    day = jnp.sum((bits[:, 3, None] >> 18).astype(jnp.int32) >= week.day_cdf[need].astype(jnp.int32), axis=1)
+    day = jnp.minimum(day, WEEK_DAYS - 1)
+    reach = _reach((bits[:, 3] & 0xFFFF).astype(jnp.int32), need, kind, week.order_factor[day], course, table)
+    happens &= (total > 0) & (course.avoided[table.source[need]] == 0)
+    earlier = (need[None, :] == need[:, None]) & happens[None, :] & (reach[None, :] == _ORDERING)
+    earlier &= jnp.arange(len(bits))[None, :] < jnp.arange(len(bits))[:, None]
+    satisfied = jnp.any(earlier, axis=1) & (table.cadence_days[need] > WEEK_DAYS) & (kind == 5)
+    return happens & ~satisfied, day, need, cause, reach
+
+
+def _foreign_row(kind: Array, state: evolution.State, u8: Array) -> Array:
+    """Row of the table of foreign desires: gift, an elder (proxy), who shares the account, misclick, curiosity."""
+    gender, age, marital, child = (state.tags[_TAG[n]] for n in ("gender", "age_band", "marital_status", "child_stage"))
+    man, woman, small, elder = (noise.FIRST_COMPANION + n for n in range(4))
+    spouse = jnp.where(gender == 0, woman, man)
+    at_school = (child >= 5) & (child <= 6)
     couple = (marital == 1) | (marital == 2)
-    other = jnp.where(has_child & (u < 0.4), 2, jnp.where(couple, spouse, 3))
-    return jnp.where(u > 0.85, 3, other)
+    shares = jnp.where(at_school & (u8 < 102), small, jnp.where(couple, spouse, elder))
+    shares = jnp.where(u8 > 217, elder, shares)
+    curious = jnp.asarray(noise.EXPLORER_ROW)[gender, age]
+    return jnp.select([kind == 0, kind == 1, kind == 2, kind == 3], [0, elder, shares, 1], curious)
 
 
-def _actions(u: Float[Array, " 7"], source: Array, cause: Array, state: evolution.State, sale: Array) -> Array:
-    """The walk idle -> browsing -> searching -> ordering, as bits of `STEPS`."""
-    browsing = u[0] < _LEAVES_IDLE[source]
-    searching = browsing & (u[1] < _SEARCHES[source])
-    ordering = searching & (u[2] < _ORDERS[source] * jnp.where(sale, 1.25, 1.0))
-    shop = source == _SHOP
-    bits = jnp.where(searching & (u[3] < jnp.where(shop, 0.55, 0.15)), SEARCH, 0)
-    bits |= jnp.where(browsing & (~ordering | (u[4] < jnp.where(shop, 0.8, 0.25))), CLICK, 0)
-    bits |= jnp.where(browsing & shop & (u[5] < 0.25), SECOND_CLICK, 0)
-    bits |= jnp.where(browsing & shop & (u[6] < 0.1), FAVORITE, 0)
-    bits |= jnp.where(searching & shop & (u[6] > 0.8), CART, 0)
-    bits |= jnp.where(ordering, PURCHASE, 0)
-    bits = jnp.where(source == _OTHER, PURCHASE, bits)
-    bits = jnp.where(cause == noise.MISCLICK, CLICK, bits)
-    bits = jnp.where((cause == noise.GIFT) & shop & (bits > 0), bits | PURCHASE, bits)
-    return jnp.where(source == _POI, VISIT, bits)
+def _reach(u16: Array, need: Array, kind: Array, order_factor: Array, course: Course, table: Tables) -> Array:
+    """How far each session gets: browsing, searching or ordering."""
+    source = table.source[need]
+    temper = 224 + (course.impulse >> 2)  # in 1/256: impulsive people order more readily
+    orders = jnp.asarray(_ORDERS)[source]
+    shopping = (((orders * temper) >> 8) * order_factor) >> 8
+    orders = jnp.where(source == _SHOP, shopping, orders)
+    for_other = (kind == 0) | (kind == 1)
+    orders = jnp.where(for_other & (source == _SHOP), jnp.maximum(orders, _GIFT_ORDERS), orders)
+    never = (kind == 3) | (kind == 4) | (table.browses[need] == 1) | (table.planned[need] == 1)
+    orders = jnp.where(never, 0, orders)
+    searches = jnp.where((kind == 3) | (kind == 4), 0, jnp.asarray(_SEARCHES)[source])
+    return jnp.where(u16 < orders, _ORDERING, jnp.where(u16 < jnp.maximum(searches, orders), _SEARCHING, _BROWSING))
 
 
-def _variant(leaf: Array, u: Array, state: evolution.State, cause: Array, table: Tables) -> Array:
-    """By the child's age where the leaf grows with it (one step off at times), at random elsewhere."""
-    n = table.n_variants[leaf]
-    stepped = jnp.sum(state.child_months >= table.steps[leaf])
-    stepped = jnp.where(u < 0.06, stepped - 1, jnp.where(u > 0.88, stepped + 1, stepped))
-    by_age = (table.has_steps[leaf] == 1) & (cause != noise.GIFT) & (cause != noise.SHARED)
-    return jnp.clip(jnp.where(by_age, stepped, jnp.floor(u * n)), 0, n - 1)
+def _draw(cdf: Array, u16: Array) -> Array:
+    return jnp.minimum(jnp.sum(cdf <= u16), cdf.shape[0] - 1).astype(jnp.int32)
 
 
-def _destination(place: Array, course: Course, state: evolution.State, u: Array, table: Tables) -> Array:
-    """The city a trip goes to (number in `places.DESTINATIONS`); the home city where it is no trip."""
-    trip = jnp.clip(place - _PLACE["dest_business"], 0, 2)
-    away = jnp.sum(table.destination_cdf[trip] <= u)
-    near = jnp.sum(table.nearby_cdf[table.province[state.city]] <= u)
-    found = jnp.where(place == _PLACE["dest_near"], near, away)
-    found = jnp.where(place == _PLACE["dest_home"], course.hometown_city, found)
-    found = jnp.where(place < _PLACE["dest_home"], state.city, found)
-    return jnp.clip(found, 0, len(places.DESTINATIONS) - 1)
+def _plan(
+    bits: Array, more: Array, course: Course, state: evolution.State, trip: Trip, week: Weeks, table: Tables
+) -> Trip:
+    """The trip planned this week, if any: it starts LEAD_WEEKS later."""
+    u = [(word & 0xFFFF).astype(jnp.int32) for word in (bits[2], bits[2] >> 16, bits[3], bits[3] >> 16, more[1])]
+    pattern = state.tags[_TAG["travel_pattern"]]
+    first_week = week.day + travel.LEAD_WEEKS * WEEK_DAYS
+    kind = _draw(table.kind_cdf[pattern], u[1])
+    at_home = course.hometown_city == state.city
+    kind = jnp.where((kind == 0) & at_home, travel.KINDS.index("near"), kind)
+    away = _draw(table.away_cdf[jnp.clip(kind - 1, 0, 2)], u[2])
+    near = _draw(table.near_cdf[table.city_province[state.city]], u[2])
+    where = jnp.select([kind == 0, kind == travel.KINDS.index("near")], [course.hometown_city, near], away)
+    days = jnp.asarray(travel.DAYS)[kind]
+    length = days[0] + (u[3] * (days[1] - days[0] + 1) >> 16)
+    start = first_week + _draw(week.trip_day_cdf[pattern], u[4])
+    starts = (u[0] < week.trip_chance[pattern]) & (trip.end_day < first_week) & (where != state.city)
+    starts &= course.avoided[_TRAVEL] == 0
+    nothing = jnp.int32(-100)
+    return Trip(
+        start_day=jnp.where(starts, start, nothing),
+        end_day=jnp.where(starts, start + length - 1, nothing),
+        destination=where.astype(jnp.int32),
+        kind=kind.astype(jnp.int32),
+    )
 
 
-def _place(
+def _forced(
+    bits: Array, plan: Trip, trip: Trip, course: Course, week: Weeks, table: Tables
+) -> tuple[Array, Array, Array, Array, Array, Array]:
+    """Sessions that a trip brings: bookings in the week of the plan, visits on the days away."""
+    draw = (bits[:, 0] & (noise.N_DRAWS - 1)).astype(jnp.int32)
+    books = jnp.arange(len(bits)) < BOOKING_SLOTS
+    need = jnp.where(books, table.booking[plan.kind, course.consumption_level, draw], table.visiting[draw])
+    day = jnp.where(books, (bits[:, 1] % WEEK_DAYS).astype(jnp.int32), 0)
+    low, high = (jnp.clip(edge - week.day, -1, WEEK_DAYS) for edge in (trip.start_day, trip.end_day))
+    low, high = jnp.maximum(low, 0), jnp.minimum(high, WEEK_DAYS - 1)
+    n_days = jnp.maximum(high - low + 1, 0)
+    out = low + ((bits[:, 1] & 0xFFFF).astype(jnp.int32) * n_days >> 16)
+    chosen = (bits[:, 2] & 0xFFFF).astype(jnp.int32) < fixed.chance(np.array([1.0, 0.6, 0.85, 0.6]))
+    happens = chosen & jnp.where(books, plan.start_day >= 0, n_days > 0)
+    happens &= course.avoided[table.source[need]] == 0
+    return (
+        happens,
+        jnp.where(books, day, out),
+        need,
+        table.kind_cause[need],
+        jnp.full(len(bits), _ORDERING),
+        jnp.where(books, plan.destination, trip.destination),
+    )
+
+
+def _next(
+    word: Array,
+    carry: _Carry,
+    week: Weeks,
+    happens: Array,
+    day: Array,
     need: Array,
-    source: Array,
-    course: Course,
-    state: evolution.State,
-    weekend: Array,
-    festival: Array,
-    destination: Array,
-    u: Array,
+    cause: Array,
+    reach: Array,
+    plan: Trip,
     table: Tables,
-) -> Array:
-    """Number of the place an event happens at or is delivered to.
-
-    Home deliveries go to the home's part of the city, lunches and working-day visits to the zone of the day; at
-    Spring Festival those who travel home are there.
-    """
-    kind = table.place[need]
-    zone, tenure = state.tags[_TAG["activity_zone"]], state.tags[_TAG["housing_tenure"]]
-    goes_home = festival & (course.travel_pattern == 1) & (course.hometown_city != state.city)
-    city = jnp.where(goes_home, course.hometown_city, state.city)
-    work = jnp.asarray(places.ZONE_PART)[zone, course.work_draw]
-    around = jnp.where(zone >= _ZONE["county_town"], zone, _ZONE["residential"])
-    spread = jnp.asarray(places.ZONE_PART)[around, jnp.floor(u * 4).astype(jnp.int32)]
-    home = jnp.asarray(places.HOME_PART)[tenure, course.home_draw]
-    village = jnp.asarray(places.ZONE_PART)[_ZONE["rural"], course.work_draw]
-    home = jnp.where(state.tags[_TAG["city_tier"]] == _RURAL_TIER, village, home)
-    home = jnp.where(goes_home, 0, home)
-    part = jnp.where(kind == _PLACE["home"], jnp.where(source == _SHOP, 0, home), spread)
-    part = jnp.where((kind == _PLACE["work"]) & ~(weekend & (source == _DELIVERY)), work, part)
-    part = jnp.where(kind >= _PLACE["dest_home"], 0, part)
-    city = jnp.where(kind >= _PLACE["dest_home"], destination, city)
-    return city * places.N_PARTS + part
+) -> _Carry:
+    """What the week leaves for the next: satisfied needs, drifted tastes, engagement."""
+    n, n_interests = carry.last.shape[0], carry.intensity.shape[0]
+    own = happens & ~jnp.any(cause[:, None] == jnp.asarray(_FOREIGN[:4])[None, :], axis=1)
+    hit = (need[:, None] == jnp.arange(n)[None, :]) & own[:, None]
+    done = hit & (reach == _ORDERING)[:, None]
+    last = jnp.maximum(carry.last, jnp.max(jnp.where(done, (week.day + day)[:, None], -1), axis=0))
+    visits = jnp.minimum(carry.visits + jnp.sum(hit, axis=0), 255)
+    about = table.interest_of_need[need]
+    month = carry.month.at[:n_interests].add(
+        jnp.sum((about[:, None] == jnp.arange(n_interests)[None, :]) & own[:, None], axis=0)
+    )
+    month = month.at[n_interests].add(jnp.sum(own))
+    lift = jnp.where(carry.held, _LIFT_HELD, _LIFT_NEW) * jnp.minimum(month[:-1], _LIFT_SESSIONS)
+    drifted = jnp.clip(carry.intensity + lift - jnp.minimum(_WEAR * month[-1], _WEAR_MOST), 0, 1000)
+    month_over = week.number % MONTH_WEEKS == MONTH_WEEKS - 1
+    abandoned = own & (reach == _SEARCHING) & (table.source[need] == _SHOP) & (table.browses[need] == 0)
+    latest = jnp.argmax(jnp.where(abandoned, day + 1, 0))
+    moved = jnp.sum((word & 0xFFFF).astype(jnp.int32) >= jnp.asarray(_ENGAGEMENT_CDF)[carry.engagement])
+    planned = plan.start_day >= 0
+    return _Carry(
+        engagement=jnp.minimum(moved, len(_ENGAGEMENT) - 1).astype(jnp.int32),
+        last=last,
+        visits=jnp.where(month_over, visits - (visits + 7 >> 3), visits),
+        intensity=jnp.where(month_over, drifted, carry.intensity),
+        held=jnp.where(month_over, (drifted >= HELD) | (carry.held & (drifted >= DROPPED)), carry.held),
+        month=jnp.where(month_over, 0, month),
+        open_need=jnp.where(jnp.any(abandoned), need[latest], -1),
+        trip=jax.tree.map(lambda new, old: jnp.where(planned, new, old), plan, carry.trip),
+    )

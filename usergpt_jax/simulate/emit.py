@@ -1,4 +1,4 @@
-"""From padded sessions [U, D, K] to rows: the event log and its provenance as Arrow tables."""
+"""From what the device decided to rows: the event log and its provenance as Arrow tables."""
 
 import dataclasses
 
@@ -6,14 +6,35 @@ import numpy as np
 import pyarrow as pa
 
 from usergpt_jax import schema
-from usergpt_jax.simulate import catalog, places
+from usergpt_jax.simulate import catalog, evolution, fixed, places, sessions, tools
 from usergpt_jax.simulate import needs as needs_lib
-from usergpt_jax.simulate.dynamics import STEPS, Sessions
+from usergpt_jax.tags import HPR18
 
-_SECONDS_PER_DAY = 86_400
-# Seconds from the session's start to each step; the last still falls on the same day.
-_STEP_SECONDS = np.array([0, 35, 90, 120, 150, 240, 0])
-_ACTION_NUMBER = np.array([schema.ACTIONS.index(step) for step in STEPS])
+SECONDS_PER_DAY = 86_400
+_ACTION = {name: number for number, name in enumerate(schema.ACTIONS)}
+_CAUSE = {name: number for number, name in enumerate(schema.CAUSES)}
+_OUTCOME = {name: number for number, name in enumerate(schema.OUTCOMES)}
+_SHOP = schema.SOURCES.index("ecommerce")
+# Outcome of a session by (source, reach); an order on each platform has its own name.
+OUTCOME = np.array(
+    [
+        [_OUTCOME["browsed"], _OUTCOME["abandoned"], _OUTCOME[done]]
+        for done in ("ordered", "ordered", "booked", "visited", "recorded")
+    ],
+    np.int8,
+)
+RETURN_SHARE = {"Apparel": 0.14, "": 0.035}  # of purchases by level 1; "" stands for the others. Ours.
+RETURN_DAYS = (2, 12)
+_OWN = np.array([_CAUSE[name] for name in ("need", "routine")])
+
+
+def _with_codes(columns: pa.Schema) -> pa.Schema:
+    """The schema with dictionary-encoded text; in Parquet, that is the same schema."""
+    coded = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema([field.with_type(coded) if pa.types.is_string(field.type) else field for field in columns])
+
+
+EVENT_COLUMNS, PROVENANCE_COLUMNS = _with_codes(schema.EVENT_SCHEMA), _with_codes(schema.PROVENANCE_SCHEMA)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,114 +44,208 @@ class Events:
     Attributes:
       user: row of the user in the batch.
       second: seconds from 1970-01-01, local time.
+      session: number of the session within the user, by its first event.
+      tool: number in the tool graph.
       action: number in `schema.ACTIONS`.
       leaf: leaf number.
       need: desire number.
       cause: number in `schema.CAUSES`.
+      outcome: number in `schema.OUTCOMES`, of the session.
       title: number in the catalogue's titles.
       price: of one unit, NaN where nothing is sold.
-      quantity: units, NaN where nothing is bought.
+      quantity: units, NaN where nothing is bought, negative for a return.
       place: place number, -1 for none.
     """
 
     user: np.ndarray
     second: np.ndarray
+    session: np.ndarray
+    tool: np.ndarray
     action: np.ndarray
     leaf: np.ndarray
     need: np.ndarray
     cause: np.ndarray
+    outcome: np.ndarray
     title: np.ndarray
     price: np.ndarray
     quantity: np.ndarray
     place: np.ndarray
 
+    def __len__(self) -> int:
+        return len(self.user)
 
-def flatten(sessions: Sessions, first_day: int, discount: np.ndarray) -> Events:
-    """Expands each session's action bits into events.
+    def take(self, rows: np.ndarray | slice) -> "Events":
+        """The events of some rows, given by numbers, a mask or a slice."""
+        return Events(**{field.name: getattr(self, field.name)[rows] for field in dataclasses.fields(self)})
+
+
+def make_events(
+    chosen: sessions.Sessions,
+    details: sessions.Details,
+    row: np.ndarray,
+    call: np.ndarray,
+    item: sessions.Items,
+    *,
+    start_day: int,
+    as_of_day: int,
+    discount: np.ndarray,
+    locale: str,
+) -> Events:
+    """The events of calls that leave one.
 
     Args:
-      sessions: arrays [U, D, K].
-      first_day: epoch day of day 0.
+      chosen: sessions [S].
+      details: their details [S].
+      row: session of each event [E].
+      call: number of the call within the session [E].
+      item: items of the events [E].
+      start_day: epoch day of day 0.
+      as_of_day: epoch day after the last.
       discount: price factor of each day [D].
+      locale: whose catalogue.
     """
-    actions = np.asarray(sessions.actions)
-    where = np.nonzero(actions)
-    user, day, _ = where
-    picked = {name: np.asarray(array)[where] for name, array in sessions._asdict().items()}
-    bits = (picked["actions"][:, None] >> np.arange(len(STEPS))) & 1
-    row, step = np.nonzero(bits)
-    second = (first_day + day[row].astype(np.int64)) * _SECONDS_PER_DAY + picked["second"][row] + _STEP_SECONDS[step]
-    order = np.lexsort((step, second, user[row]))
-    row, step, second = row[order], step[order], second[order]
-    taken = {name: array[row].astype(np.int64) for name, array in picked.items()}
-    searched, bought = step == 0, step == STEPS.index("purchase")
-    visited = step == STEPS.index("visit")
-    title, tier, shop = _titles(taken, step)
-    price = _prices(taken["leaf"], tier, taken["variant"], shop) * discount[day[row]]
-    return Events(
-        user=user[row],
+    shelf, graph, library = catalog.load(locale), tools.load(locale), needs_lib.load(locale)
+    tool = details.calls[row, call]
+    action = graph.emits[tool].astype(np.int8)
+    day, leaf, need = chosen.day[row], details.leaf[row], chosen.need[row]
+    second = (start_day + day.astype(np.int64)) * SECONDS_PER_DAY + details.second[row] + details.offsets[row, call]
+    brand, variant, shop = item.brand, item.variant, item.shop
+    trip = variant * len(places.load(locale).destinations) + details.destination[row]
+    product = (brand.astype(np.int32) * shelf.n_variants[leaf] + variant) * catalog.N_SHOPS + shop
+    title = shelf.title_start[leaf] + np.where(shelf.by_destination[leaf], trip, product)
+    searched, bought, visited = (action == _ACTION[name] for name in ("search", "purchase", "visit"))
+    title = np.where(searched, shelf.query_start[leaf] + variant, title).astype(np.int32)
+    price = catalog.title_price(leaf, brand, variant, shop, locale) * discount[day]
+    price = np.where(searched | visited, np.nan, np.maximum(np.round(price, 1), 0.1)).astype(np.float32)
+    cause = _with_bait(chosen.cause[row], title, chosen.tags, row, shelf)
+    events = Events(
+        user=chosen.user[row],
         second=second,
-        action=_ACTION_NUMBER[step],
-        leaf=taken["leaf"],
-        need=taken["need"],
-        cause=taken["cause"],
+        session=row,
+        tool=tool,
+        action=action,
+        leaf=leaf,
+        need=need,
+        cause=cause,
+        outcome=OUTCOME[library.sources[need], chosen.reach[row]],
         title=title,
-        price=np.where(searched | visited, np.nan, np.maximum(np.round(price, 1), 0.1)),
-        quantity=np.where(bought, taken["quantity"], np.nan),
-        place=np.where(bought | visited, taken["place"], -1),
+        price=price,
+        quantity=np.where(bought, item.quantity, np.nan).astype(np.float32),
+        place=np.where(bought | visited, details.place[row], -1),
+    )
+    returned = _returns(events, item.word, len(chosen.user), as_of_day, locale)
+    return in_order(concatenate([events, returned]))
+
+
+def _with_bait(
+    cause: np.ndarray, title: np.ndarray, tags: np.ndarray, row: np.ndarray, shelf: catalog.Catalog
+) -> np.ndarray:
+    """Marks own events whose title carries a bait word that is false about the user as bait."""
+    baited = np.nonzero((shelf.bait[title] > 0) & np.isin(cause, _OWN))[0]
+    word = shelf.bait[title[baited]]
+    true = np.zeros(len(baited), bool)
+    for number, (_, tag, values) in enumerate(catalog.BAITS):
+        if number and tag in evolution.STATE_TAGS:
+            chosen = word == number
+            value = tags[row[baited[chosen]], evolution.STATE_TAGS.index(tag)]
+            true[chosen] = np.isin(value, [HPR18[tag].values.index(name) for name in values])
+    cause = cause.copy()
+    cause[baited[~true]] = _CAUSE["bait"]
+    return cause
+
+
+def _returns(events: Events, word: np.ndarray, n_sessions: int, as_of_day: int, locale: str) -> Events:
+    """Returns of some purchases of goods, days later, each a session of its own."""
+    shelf, graph = catalog.load(locale), tools.load(locale)
+    shares = np.array([RETURN_SHARE.get(level, RETURN_SHARE[""]) for level in shelf.level1])
+    limit = fixed.chance(shares * (shelf.sources == _SHOP))
+    bought = np.nonzero(events.action == _ACTION["purchase"])[0]
+    rows = bought[(word[bought] & 0xFFFF) < limit[events.leaf[bought]]]
+    span = (RETURN_DAYS[1] - RETURN_DAYS[0]) * SECONDS_PER_DAY
+    delay = (
+        RETURN_DAYS[0] * SECONDS_PER_DAY + (word[rows].astype(np.uint64) >> np.uint64(16)) * np.uint64(span) // 65536
+    )
+    second = events.second[rows] + delay.astype(np.int64)
+    daytime = np.clip(second % SECONDS_PER_DAY, 9 * 3600, 22 * 3600)
+    second = second - second % SECONDS_PER_DAY + daytime
+    inside = second < as_of_day * SECONDS_PER_DAY
+    rows, second = rows[inside], second[inside]
+    made = events.take(rows)
+    return dataclasses.replace(
+        made,
+        second=second,
+        session=n_sessions + np.arange(len(rows)),
+        tool=np.full(len(rows), graph.number("request_refund"), made.tool.dtype),
+        cause=np.full(len(rows), _CAUSE["return"], made.cause.dtype),
+        outcome=np.full(len(rows), _OUTCOME["returned"], made.outcome.dtype),
+        quantity=-made.quantity,
     )
 
 
-def _titles(taken: dict[str, np.ndarray], step: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Title number, brand tier and shop of each event; a second click looks at another brand."""
-    shelf = catalog.load()
-    leaf, variant = taken["leaf"], taken["variant"]
-    other = step == 2
-    tier = np.where(other, taken["second_tier"], taken["tier"])
-    shop = np.where(other, catalog.N_SHOPS - 1, taken["shop"])
-    item = (tier * shelf.n_variants[leaf] + variant) * catalog.N_SHOPS + shop
-    trip = variant * len(places.DESTINATIONS) + taken["destination"]
-    title = shelf.title_start[leaf] + np.where(shelf.by_destination[leaf], trip, item)
-    return np.where(step == 0, shelf.query_start[leaf] + variant, title), tier, shop
+def concatenate(parts: list[Events]) -> Events:
+    """The events of all parts, one after another."""
+    columns = [field.name for field in dataclasses.fields(Events)]
+    return Events(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in columns})
 
 
-def _prices(leaf: np.ndarray, tier: np.ndarray, variant: np.ndarray, shop: np.ndarray) -> np.ndarray:
-    shelf = catalog.load()
-    log_factor = catalog.TIER_LOG_PRICE * (tier - 2.0) + 0.06 * variant + 0.04 * (shop - 1)
-    return shelf.price[leaf] * np.exp(log_factor)
+def in_order(events: Events) -> Events:
+    """Events sorted by (user, time), sessions numbered anew within each user by their first event."""
+    key = (events.user.astype(np.int64) << 40) | events.second
+    if (np.diff(key) < 0).any():
+        events = events.take(np.argsort(key, kind="stable"))  # nearly sorted already: fast
+    first = np.full(int(events.session.max(initial=-1)) + 1, -1, np.int64)
+    rows = np.arange(len(events))[::-1]
+    first[events.session[::-1]] = rows  # the last write is the earliest event
+    begins = np.zeros(len(events) + 1, np.int64)
+    begins[1:] = np.cumsum(first[events.session] == np.arange(len(events)))
+    start_of_user = np.searchsorted(events.user, events.user, side="left")
+    number = begins[first[events.session]] - begins[start_of_user]
+    return dataclasses.replace(events, session=number.astype(np.int32))
 
 
-def event_table(events: Events, user_ids: list[str]) -> pa.Table:
-    """The event log of a batch in `schema.EVENT_SCHEMA`, text dictionary-encoded."""
-    shelf = catalog.load()
+def event_table(events: Events, user_ids: list[str], locale: str) -> pa.Table:
+    """The event log of a batch in `EVENT_COLUMNS`."""
+    shelf = catalog.load(locale)
+    searched = events.action == _ACTION["search"]
     columns = {
         "user_id": _coded(events.user, user_ids),
         "time": pa.array(events.second.astype("datetime64[s]")),
-        "source": _coded(shelf.sources[events.leaf], list(schema.SOURCES)),
-        "action": _coded(events.action, list(schema.ACTIONS)),
-        "title": _coded(events.title, list(shelf.titles)),
-        "category": _coded(events.leaf, list(shelf.leaves)),
-        "item_id": _coded(events.title, list(shelf.item_ids), absent=events.action == 0),
-        "place": _coded(np.maximum(events.place, 0), places.names(), absent=events.place < 0),
-        "price": pa.array(events.price.astype(np.float32), from_pandas=True),
-        "quantity": pa.array(events.quantity.astype(np.float32), from_pandas=True),
+        "source": _coded(shelf.sources[events.leaf], schema.SOURCES),
+        "action": _coded(events.action, schema.ACTIONS),
+        "title": _coded(events.title, shelf.titles),
+        "category": _coded(events.leaf, shelf.leaves),
+        "item_id": _coded(events.title, shelf.item_ids, absent=searched),
+        "place": _coded(np.maximum(events.place, 0), place_names(locale), absent=events.place < 0),
+        "price": pa.array(events.price, from_pandas=True),
+        "quantity": pa.array(events.quantity, from_pandas=True),
     }
-    return pa.table(columns).cast(schema.EVENT_SCHEMA)
+    return pa.table(columns, schema=EVENT_COLUMNS)
 
 
-def provenance_table(events: Events, user_ids: list[str]) -> pa.Table:
-    """Why each event of a batch happened, in `schema.PROVENANCE_SCHEMA`."""
+def place_names(locale: str) -> list[str]:
+    """The name of each place number."""
+    return places.load(locale).names()
+
+
+def provenance_table(events: Events, user_ids: list[str], locale: str) -> pa.Table:
+    """Why each event of a batch happened, in `PROVENANCE_COLUMNS`."""
     first = np.searchsorted(events.user, events.user, side="left")
     columns = {
         "user_id": _coded(events.user, user_ids),
-        "event_index": pa.array((np.arange(len(events.user)) - first).astype(np.int32)),
-        "cause": _coded(events.cause, list(schema.CAUSES)),
-        "need": _coded(events.need, list(needs_lib.load().names)),
+        "event_index": pa.array((np.arange(len(events)) - first).astype(np.int32)),
+        "session": pa.array(events.session),
+        "tool": _coded(events.tool, tools.load(locale).names),
+        "cause": _coded(events.cause, schema.CAUSES),
+        "need": _coded(events.need, needs_lib.load(locale).names),
+        "outcome": _coded(events.outcome, schema.OUTCOMES),
     }
-    return pa.table(columns).cast(schema.PROVENANCE_SCHEMA)
+    return pa.table(columns, schema=PROVENANCE_COLUMNS)
 
 
-def _coded(numbers: np.ndarray, words: list[str], absent: np.ndarray | None = None) -> pa.Array:
-    """Words by number, by way of a dictionary; null where `absent`."""
-    indices = pa.array(numbers.astype(np.int32), mask=absent)
-    return pa.DictionaryArray.from_arrays(indices, pa.array(words, pa.string())).cast(pa.string())
+def _coded(numbers: np.ndarray, words: list[str] | tuple[str, ...], absent: np.ndarray | None = None) -> pa.Array:
+    """Words by number as a dictionary that holds only the words in use; null where `absent`."""
+    used = np.zeros(len(words), bool)
+    used[numbers] = True
+    compact = np.cumsum(used, dtype=np.int32) - 1
+    dictionary = pa.array([words[n] for n in np.nonzero(used)[0]], pa.string())
+    return pa.DictionaryArray.from_arrays(pa.array(compact[numbers], mask=absent), dictionary)

@@ -1,18 +1,43 @@
 """Batches of simulated users: life course, sessions, events and truth of user i from the seed and i alone.
 
+The host draws life courses; the device scans the weeks and walks the sessions; the host writes down what was left.
+
 Paper: §2.1.
 """
 
 import dataclasses
 import functools
-from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
-from usergpt_jax.simulate import calendar, dynamics, emit, evolution, persona
+from usergpt_jax.simulate import calendar, dynamics, emit, evolution, persona, places, sessions, tools
+
+MAX_INTERESTS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Trips:
+    """Trips of a batch, arrays over trips: user row, first day, first day back, destination and kind (travel.KINDS)."""
+
+    user: np.ndarray
+    start_day: np.ndarray
+    end_day: np.ndarray
+    destination: np.ndarray
+    kind: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class InterestChanges:
+    """Interests taken up or dropped, arrays over changes: user row, epoch day, interest, and whether it was gained."""
+
+    user: np.ndarray
+    day: np.ndarray
+    interest: np.ndarray
+    gained: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,56 +48,174 @@ class Batch:
       user_ids: ids, in order.
       course: life courses, arrays [U, ...].
       state: states at as_of, arrays [U, ...].
+      interests: numbers of the interests held at as_of, strongest first, -1 where none [U, MAX_INTERESTS].
+      trips: trips that begin before as_of.
+      interest_changes: how interests changed.
       events: the events of these users.
     """
 
     user_ids: list[str]
     course: persona.Course
     state: evolution.State
+    interests: np.ndarray
+    trips: Trips
+    interest_changes: InterestChanges
     events: emit.Events
 
 
-def simulate_batches(
-    *, n_users: int, users_per_batch: int, seed: int, start_day: int, as_of_day: int
-) -> Iterator[Batch]:
-    """Simulates users 0 to `n_users` - 1 over the epoch days [start_day, as_of_day), batch by batch.
+class Engine:
+    """Simulates users over the epoch days [start_day, as_of_day) of a locale.
 
     Args:
-      n_users: at least 1.
-      users_per_batch: decides memory, never results.
+      locale: market.
       seed: of the whole population.
       start_day: first epoch day of the log.
       as_of_day: epoch day after the last.
+      devices: to spread users over; all local devices by default. They decide speed, never results.
     """
-    days = np.arange(start_day, as_of_day, dtype=np.int32)
-    marks = calendar.day_features(start_day, len(days))
-    discount = calendar.sale_discount(marks)
-    table = dynamics.tables()
-    simulate = _compiled()
-    size = min(users_per_batch, n_users)
-    for first in range(0, n_users, size):
-        numbers = np.arange(first, first + size)  # the last batch is simulated in full and cut: one compilation
-        count = min(size, n_users - first)
-        made = simulate(jax.random.key(seed), jnp.asarray(numbers), jnp.asarray(days), jnp.asarray(marks), table)
-        course, state, sessions = jax.tree.map(functools.partial(_first, count), made)
-        user_ids = [f"u{number:07d}" for number in numbers[:count]]
-        yield Batch(user_ids, course, state, emit.flatten(sessions, start_day, discount))
 
+    def __init__(
+        self, *, locale: str, seed: int, start_day: int, as_of_day: int, devices: list[jax.Device] | None = None
+    ) -> None:
+        self._locale, self._seed = locale, seed
+        self._start_day, self._as_of_day = start_day, as_of_day
+        days = calendar.load(locale, start_day, as_of_day - start_day)
+        self._profile, self._discount = days.profile, days.discount
+        mesh = jax.sharding.Mesh(np.array(devices or jax.local_devices()), ("users",))
+        self._n_devices = mesh.size
+        self._rows = NamedSharding(mesh, PartitionSpec("users"))
+        same = NamedSharding(mesh, PartitionSpec())
+        self._weeks = jax.device_put(dynamics.week_tables(locale, seed, start_day, as_of_day), same)
+        self._table = jax.device_put(dynamics.device_tables(locale), same)
+        self._shelf = jax.device_put(sessions.device_shelf(locale), same)
 
-def _first(count: int, array: jax.Array) -> np.ndarray:
-    return np.asarray(array)[:count]
+    def simulate(self, numbers: np.ndarray, pad_to: int = 0) -> Batch:
+        """The users of these numbers; `pad_to` keeps the compiled shape of a full batch for a smaller one."""
+        n_users = len(numbers)
+        size = max(n_users, pad_to)
+        size += -size % self._n_devices
+        padded = np.pad(numbers, (0, size - n_users), mode="edge")
+        course = persona.sample_courses(persona.user_uniforms(self._seed, padded), self._as_of_day, self._locale)
+        keys = jax.device_put(_user_keys(self._seed, jnp.asarray(padded)), self._rows)
+        on_device = jax.device_put(course, self._rows)
+        week, intensity, state = _simulate()(keys, on_device, self._weeks, self._table, jnp.int32(self._as_of_day))
+        course, week, intensity, state = jax.tree.map(
+            lambda values: np.asarray(values)[:n_users], (course, week, intensity, state)
+        )
+        return Batch(
+            user_ids=[f"u{number:07d}" for number in numbers],
+            course=course,
+            state=state,
+            interests=_strongest(intensity),
+            trips=self._trips(week.plan),
+            interest_changes=self._interest_changes(week.held),
+            events=self._events(keys, course, week),
+        )
+
+    def _events(self, keys: jax.Array, course: persona.Course, week: dynamics.Week) -> emit.Events:
+        chosen = self._chosen(course, week)
+        n_sessions = len(chosen.user)
+        size = _bucket(n_sessions, self._n_devices)
+        padded = jax.tree.map(lambda values: _pad(values, size), chosen)
+        n_parts = places.load(self._locale).n_parts
+        on_device = sessions.detail(keys, jax.device_put(padded, self._rows), self._shelf, n_parts)
+        details = jax.tree.map(lambda values: np.asarray(values)[:n_sessions], on_device)
+        emits = tools.load(self._locale).emits
+        row, call = np.nonzero(emits[details.calls] >= 0)
+        row, call = row.astype(np.int32), call.astype(np.int32)
+        size = _bucket(len(row), self._n_devices)
+        at = (_pad(row, size), _pad(details.views[row, call], size))
+        item = sessions.items(on_device, self._shelf.n_variants, *jax.device_put(at, self._rows))
+        item = jax.tree.map(lambda values: np.asarray(values)[: len(row)], item)
+        return emit.make_events(
+            chosen,
+            details,
+            row,
+            call,
+            item,
+            start_day=self._start_day,
+            as_of_day=self._as_of_day,
+            discount=self._discount,
+            locale=self._locale,
+        )
+
+    def _chosen(self, course: persona.Course, week: dynamics.Week) -> sessions.Sessions:
+        """The sessions that happen, by user and time to within a day."""
+        happens = week.happens & (
+            np.arange(week.day.shape[1])[:, None] * dynamics.WEEK_DAYS + week.day < self._as_of_day - self._start_day
+        )
+        user, number, slot = np.nonzero(happens)
+        day = number * dynamics.WEEK_DAYS + week.day[user, number, slot]
+        order = np.lexsort((day, user))
+        user, number, slot, day = (values[order].astype(np.int32) for values in (user, number, slot, day))
+        return sessions.Sessions(
+            user=user,
+            week=number,
+            slot=slot,
+            day=day,
+            need=week.need[user, number, slot],
+            cause=week.cause[user, number, slot],
+            reach=week.reach[user, number, slot],
+            destination=week.destination[user, number, slot],
+            profile=self._profile[day].astype(np.int8),
+            tags=week.tags[user, number],
+            city=week.city[user, number],
+            child_months=week.child_months[user, number],
+            home_draw=course.home_draw[user],
+            work_draw=course.work_draw[user],
+            loyalty=course.loyalty[user],
+        )
+
+    def _trips(self, plan: dynamics.Trip) -> Trips:
+        user, number = np.nonzero((plan.start_day >= 0) & (plan.start_day < self._as_of_day))
+        start, end, destination, kind = (values[user, number] for values in plan)
+        return Trips(user=user, start_day=start, end_day=end + 1, destination=destination, kind=kind)
+
+    def _interest_changes(self, held: np.ndarray) -> InterestChanges:
+        """From the bits of the interests held in each week [U, W]."""
+        changed = held[:, 1:] ^ held[:, :-1]
+        user, number = np.nonzero(changed)
+        bits = (changed[user, number][:, None] >> np.arange(16)) & 1
+        row, interest = np.nonzero(bits)
+        user, number = user[row], number[row] + 1
+        return InterestChanges(
+            user=user,
+            day=self._start_day + dynamics.WEEK_DAYS * number,
+            interest=interest,
+            gained=((held[user, number] >> interest) & 1).astype(bool),
+        )
 
 
 @functools.cache
-def _compiled() -> Any:
-    def simulate(root: jax.Array, numbers: jax.Array, days: jax.Array, marks: jax.Array, table: dynamics.Tables):
-        def one(number: jax.Array):
-            course_key, log_key = jax.random.split(jax.random.fold_in(root, number))
-            as_of_day = days[-1] + 1
-            course = persona.sample_course(course_key, as_of_day)
-            sessions = dynamics.simulate_user(log_key, course, days, marks, table)
-            return course, evolution.state_at(course, as_of_day), sessions
+def _simulate() -> Any:
+    def one(
+        key: jax.Array, course: persona.Course, weeks: dynamics.Weeks, table: dynamics.Tables, as_of_day: jax.Array
+    ):
+        week, intensity = dynamics.simulate_user(key, course, weeks, table)
+        return week, intensity, evolution.state_at(course, as_of_day)
 
-        return jax.vmap(one)(numbers)
+    return jax.jit(jax.vmap(one, in_axes=(0, 0, None, None, None)))
 
-    return jax.jit(simulate)
+
+@functools.partial(jax.jit, static_argnums=0)
+def _user_keys(seed: int, numbers: jax.Array) -> jax.Array:
+    root = jax.random.fold_in(jax.random.key(seed), 1)  # life courses draw from the seed's own key
+    return jax.vmap(functools.partial(jax.random.fold_in, root))(numbers)
+
+
+def _strongest(intensity: np.ndarray) -> np.ndarray:
+    """Numbers of the strongest interests with an intensity above 0 [U, MAX_INTERESTS], -1 where there are fewer."""
+    order = np.argsort(-intensity, axis=1, kind="stable")[:, :MAX_INTERESTS]
+    return np.where(np.take_along_axis(intensity, order, axis=1) > 0, order, -1)
+
+
+def _bucket(n: int, n_devices: int) -> int:
+    """The next size of a series that grows by about a fifth: few shapes, so few compilations."""
+    top = max(int(n), 4096)
+    step = 1 << max(top.bit_length() - 3, 0)
+    size = -(-top // step) * step
+    return size + -size % n_devices
+
+
+def _pad(values: np.ndarray, size: int) -> np.ndarray:
+    return np.pad(values, [(0, size - len(values))] + [(0, 0)] * (values.ndim - 1))

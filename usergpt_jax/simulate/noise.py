@@ -1,4 +1,7 @@
-"""What is on the account but not about its owner: gifts, another person's purchases, misclicks, stale stages.
+"""What is on the account but not about its owner's needs, as tables of desires to draw from.
+
+Gifts, goods bought for a parent (proxy), other people on the account, misclicks, and exploration: browsing out of
+curiosity what people of the same age and gender like. How often each happens is a trait of the user.
 
 Paper: §2.1 (quality assurance: noise is injected), §3.2 (failure modes).
 """
@@ -8,51 +11,75 @@ import functools
 import numpy as np
 
 from usergpt_jax import schema
+from usergpt_jax.simulate import evolution, fixed
 from usergpt_jax.simulate import needs as needs_lib
+from usergpt_jax.tags import HPR18
 
-GIFT, SHARED, MISCLICK, STALE = (
-    schema.CAUSES.index(name) for name in ("gift", "shared_account", "misclick", "stale_stage")
-)
-WEIGHT_SCALE = 2048.0  # integer units of one session a year; totals stay below 2**24, exact in float32
+# The causes a session may have instead of the user's own needs, in the order of `Course.noise`.
+FOREIGN = ("gift", "proxy", "shared_account", "misclick", "exploration")
+N_DRAWS = 4096
 
-# Who else uses an account, by the owner's household; rows of the table after gift and misclick.
+_PLAIN = {
+    "marital_status": "married", "child_stage": "none", "housing_tenure": "rent", "consumption_level": "mid",
+    "pet": "none", "education": "college", "city_tier": "T2", "activity_zone": "residential",
+    "mobility_status": "local", "travel_pattern": "none", "car": "no",
+}  # fmt: skip
+# Who else uses an account, by what sets them apart from an average adult.
 COMPANIONS = {
     "man": {
-        "gender": "male", "age_band": "35-39", "life_stage": "couple_no_child", "marital_status": "married",
-        "child_stage": "none", "housing_tenure": "rent", "consumption_level": "mid", "pet": "none",
-        "education": "college", "occupation": "sales_service", "city_tier": "T2", "activity_zone": "residential",
-        "mobility_status": "local", "travel_pattern": "none", "car": "yes",
+        "gender": "male", "age_band": "35-39", "life_stage": "couple_no_child", "occupation": "sales_service",
+        "car": "yes",
     },
     "woman": {
-        "gender": "female", "age_band": "30-34", "life_stage": "couple_no_child", "marital_status": "married",
-        "child_stage": "none", "housing_tenure": "rent", "consumption_level": "mid", "pet": "none",
-        "education": "college", "occupation": "office", "city_tier": "T2", "activity_zone": "residential",
-        "mobility_status": "local", "travel_pattern": "none", "car": "no",
+        "gender": "female", "age_band": "30-34", "life_stage": "couple_no_child", "occupation": "office",
     },
     "child": {
         "gender": "male", "age_band": "<18", "life_stage": "student", "marital_status": "single",
-        "child_stage": "none", "housing_tenure": "with_family", "consumption_level": "mid", "pet": "none",
-        "education": "senior_vocational", "occupation": "student", "city_tier": "T2", "activity_zone": "campus",
-        "mobility_status": "local", "travel_pattern": "none", "car": "no",
+        "housing_tenure": "with_family", "education": "senior_vocational", "occupation": "student",
+        "activity_zone": "campus",
     },
     "elder": {
-        "gender": "female", "age_band": "60-69", "life_stage": "retired", "marital_status": "married",
-        "child_stage": "adult", "housing_tenure": "own", "consumption_level": "mid_low", "pet": "none",
-        "education": "junior_or_below", "occupation": "retired", "city_tier": "T2", "activity_zone": "residential",
-        "mobility_status": "local", "travel_pattern": "none", "car": "no",
+        "gender": "female", "age_band": "60-69", "life_stage": "retired", "child_stage": "adult",
+        "housing_tenure": "own", "consumption_level": "mid_low", "education": "junior_or_below",
+        "occupation": "retired",
     },
 }  # fmt: skip
-GIFT_ROW, MISCLICK_ROW, FIRST_COMPANION_ROW = 0, 1, 2
+_EXPLORERS = tuple((gender, age) for gender in ("male", "female") for age in ("18-22", "30-34", "50-59"))
+ROWS = ("gift", "misclick", *(f"explore:{g}:{a}" for g, a in _EXPLORERS), *COMPANIONS)
+FIRST_EXPLORER, FIRST_COMPANION = 2, 2 + len(_EXPLORERS)
 _ONLINE = tuple(schema.SOURCES.index(name) for name in ("ecommerce", "delivery"))
 
 
 @functools.cache
-def foreign_cdf() -> np.ndarray:
-    """Cumulative integer weights [2 + companions, N] of desires that are not the owner's own."""
-    library = needs_lib.load()
-    plain = np.exp(np.maximum(library.log_rate, np.log(0.5)))
+def desire_table(locale: str) -> np.ndarray:
+    """Desire of each draw, for each of `ROWS`: int32 [ROWS, N_DRAWS]."""
+    library = needs_lib.load(locale)
     online = np.isin(library.sources, _ONLINE)
-    rows = [library.gift * online, np.sqrt(plain) * (library.sources != schema.SOURCES.index("other"))]
-    for values in COMPANIONS.values():
-        rows.append(np.exp(library.log_rate + needs_lib.feature_vector(values) @ library.weights) * online)
-    return np.cumsum(np.floor(np.array(rows) * WEIGHT_SCALE), axis=1).astype(np.float32)
+    goes_out = library.sources != schema.SOURCES.index("other")
+    plain = np.exp(np.clip(library.log_rate / fixed.LOG_STEPS, np.log(0.5), None))
+    rows = [library.gift * online, np.sqrt(plain) * goes_out]
+    for gender, age in _EXPLORERS:
+        curious = _weights(library, {"gender": gender, "age_band": age, "occupation": "office"}, floor=-3.0)
+        rows.append(np.sqrt(curious) * goes_out)
+    rows += [_weights(library, values) * online for values in COMPANIONS.values()]
+    return fixed.sampler(np.array(rows), N_DRAWS)
+
+
+def _weights(library: needs_lib.Needs, values: dict[str, str], floor: float = -20.0) -> np.ndarray:
+    """Rates of all desires for a person known by some groups; factors below exp(`floor`) are raised to it."""
+    known = _PLAIN | values
+    hot = np.array([known.get(group) == value for group, value in needs_lib.FEATURE_NAMES])
+    factors = hot @ library.state_weights / fixed.LOG_STEPS
+    return np.exp(library.log_rate / fixed.LOG_STEPS + np.maximum(factors, floor))
+
+
+# Row of `desire_table` for an explorer of each gender and age band.
+EXPLORER_ROW = np.array(
+    [
+        [FIRST_EXPLORER + 3 * gender + (0 if band < 3 else 1 if band < 6 else 2) for band in range(10)]
+        for gender in range(2)
+    ],
+    np.int32,
+)
+assert len(HPR18["age_band"].values) == EXPLORER_ROW.shape[1]
+assert evolution.STATE_TAGS[:2] == ("gender", "age_band")
