@@ -384,7 +384,7 @@ def test_states_are_looked_up_day_by_day(crowd):
     user, day = np.array([3, 49, 3]), np.array([START, START + 400, START - 4000])
     found = world_lib.features_of(course)(user, day)
     for row, (one, when) in enumerate(zip(user, day, strict=True)):
-        lone = type(course)(*(values[one] for values in course))
+        lone = type(course)(*(jax.numpy.asarray(values[one]) for values in course))
         np.testing.assert_array_equal(found[row], evolution.features(evolution.state_at(lone, jax.numpy.int32(when))))
     assert world_lib.features_of(course)(user[:0], day[:0]).shape == (0, len(needs_lib.FEATURE_NAMES))
 

@@ -100,24 +100,24 @@ def test_every_month_has_its_line_in_order(run):
 def test_a_month_tells_life_needs_traps_and_places(run):
     text = story.tell(run, "u0000000")
     may = month(text, "2024-05")
-    assert "Life: 02: first child born." in may
-    assert "change diapers, 1 session, 1 order (Nordkind Diapers Size M)" in may
-    assert "neighbourhood life, 1 session, 1 visit" in may
-    assert "Traps: gift (1 x: Razor); sent back (1 x: Nordkind Diapers Size M)." in may
+    assert "Life: 02 first child born." in may
+    assert "change diapers (1 order: Nordkind Diapers Size M)" in may
+    assert "neighbourhood life (1 visit)" in may
+    assert "Traps: gift (1: Razor); sent back (1)." in may
     assert "Places: Hangzhou (1)." in may
     july = month(text, "2024-07")
-    assert "Life: 01: trip to Chengdu." in july
+    assert "Life: 01 trip to Chengdu." in july
     assert "Places: Chengdu (1)." in july
-    assert "stray clicks (1 x: Sofa)" in july
+    assert "stray clicks (1: Sofa)" in july
 
 
 def test_items_are_called_by_the_catalogue_where_it_is_there(run):
-    item = {"item_id": "Razor", "brand": "Acme", "core_entity": "electric razor", "attributes": ["Travel"]}
+    item = {"item_id": "Razor", "brand": "Acme", "core_entity": "electric razor", "attributes": ["Acme", "Travel"]}
     bare = {"item_id": "Sofa", "brand": None, "core_entity": "", "attributes": []}
     pl.DataFrame([item, bare]).write_parquet(run / "1_events" / "items.parquet")
     text = story.tell(run, "u0000000")
-    assert "gift (1 x: Acme electric razor Travel)" in text
-    assert "stray clicks (1 x: Sofa)" in text
+    assert "gift (1: Acme electric razor Travel)" in text
+    assert "stray clicks (1: Sofa)" in text
 
 
 def test_the_same_files_tell_the_same_story(run):

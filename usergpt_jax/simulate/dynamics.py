@@ -203,7 +203,12 @@ class _Carry(NamedTuple):
     held: Array  # [I]
     month: Array  # [I + 1] sessions of the month by interest; the last entry counts all
     open_need: Array  # -1: none
-    trip: Trip
+    trip: Trip  # under way or ahead
+    following: Trip  # planned for a week after `trip` has ended
+
+
+def _no_trip() -> Trip:
+    return Trip(*(jnp.int32(value) for value in (-100, -100, 0, 0)))
 
 
 def simulate_user(key: Array, course: Course, weeks: Weeks, table: Tables) -> tuple[Week, Int[Array, " I"]]:
@@ -222,7 +227,8 @@ def simulate_user(key: Array, course: Course, weeks: Weeks, table: Tables) -> tu
         held=held,
         month=jnp.zeros(n_interests + 1, jnp.int32),
         open_need=jnp.int32(-1),
-        trip=Trip(*(jnp.int32(value) for value in (-100, -100, 0, 0))),
+        trip=_no_trip(),
+        following=_no_trip(),
     )
 
     def step(carry: _Carry, week: Weeks) -> tuple[_Carry, Week]:
@@ -256,17 +262,20 @@ def _week(
     seen = jax.tree.map(
         lambda past, now: jnp.where(stale, past, now), evolution.state_at(course, week.day - lag), state
     )
-    was_stale = jnp.any(seen.tags != state.tags)
-    cdf = _need_cdf(own_log_rate, seen, carry, week, table)
+    was_stale = jnp.any(seen.tags != state.tags) | jnp.any(seen.phases != state.phases)
+    over = carry.trip.end_day < week.day
+    trip = jax.tree.map(lambda following, now: jnp.where(over, following, now), carry.following, carry.trip)
+    following = jax.tree.map(lambda none, planned: jnp.where(over, none, planned), _no_trip(), carry.following)
+    cdf, may = _need_cdf(own_log_rate, seen, carry, week, table)
     happens, day, need, cause, reach = _ordinary(bits[:ORDINARY_SLOTS], course, state, carry, week, cdf, table)
     cause = jnp.where((cause == table.kind_cause[need]) & was_stale & (table.staged[need] == 1), _STALE, cause)
     place = jnp.full(ORDINARY_SLOTS, -1)
-    away = (week.day + day >= carry.trip.start_day) & (week.day + day <= carry.trip.end_day)
+    away = (week.day + day >= trip.start_day) & (week.day + day <= trip.end_day)
     goes_out = (table.source[need] == _POI) | (table.source[need] == _DELIVERY)
-    place = jnp.where(away & goes_out, carry.trip.destination, place)
+    place = jnp.where(away & goes_out, trip.destination, place)
     happens &= ~(away & (table.fixed_place[need] == 1))
-    plan = _plan(bits[-1], bits[-2], course, state, carry.trip, week, table)
-    forced = _forced(bits[ORDINARY_SLOTS:-2], plan, carry.trip, course, week, table)
+    plan = _plan(bits[-1], bits[-2], course, state, trip, following, week, table)
+    forced = _forced(bits[ORDINARY_SLOTS:-2], plan, trip, may, course, week, table)
     happens, day, need, cause, reach, place = (
         jnp.concatenate(pair) for pair in zip((happens, day, need, cause, reach, place), forced, strict=True)
     )
@@ -283,24 +292,30 @@ def _week(
         held=jnp.sum(jnp.where(carry.held, 1 << jnp.arange(carry.held.shape[0]), 0)),
         plan=plan,
     )
-    return _next(bits[-2, 0], carry, week, happens, day, need, cause, reach, plan, table), left
+    following = jax.tree.map(lambda new, old: jnp.where(plan.start_day >= 0, new, old), plan, following)
+    carry = carry._replace(trip=trip, following=following)
+    return _next(bits[-2, 0], carry, week, happens, day, need, cause, reach, table), left
 
 
 def _need_cdf(
     own_log_rate: Array, seen: evolution.State, carry: _Carry, week: Weeks, table: Tables
-) -> Int[Array, " N"]:
-    """Cumulative integer weights of the user's own desires this week; fixed.UNIT is one session a year."""
+) -> tuple[Int[Array, " N"], Bool[Array, " N"]]:
+    """Cumulative integer weights of the user's own desires this week, and which of them the user may have at all.
+
+    The weight fixed.UNIT is one session a year.
+    """
     exact = jax.lax.Precision.HIGHEST
     log_rate = own_log_rate + week.calendar_log + jnp.asarray(_RETURN)[jnp.minimum(carry.visits, len(_RETURN) - 1)]
     hot = evolution.features(seen).astype(jnp.float32)
-    log_rate += jnp.matmul(hot, table.state_weights, precision=exact).astype(jnp.int32)
+    by_state = jnp.matmul(hot, table.state_weights, precision=exact).astype(jnp.int32)
+    log_rate += by_state
     log_rate += jnp.matmul(carry.held.astype(jnp.float32), table.interest_weights, precision=exact).astype(jnp.int32)
     weights = jnp.asarray(fixed.WEIGHTS)[jnp.clip(log_rate, fixed.LOG_ZERO, fixed.LOG_TOP) - fixed.LOG_ZERO]
     since = week.day + WEEK_DAYS // 2 - carry.last
     pressure = jnp.asarray(_PRESSURE.astype(np.int32))[
         jnp.clip(since * _PRESSURE_STEPS // table.cadence_days, 0, len(_PRESSURE) - 1)
     ]
-    return jnp.cumsum((weights * pressure) >> 8)
+    return jnp.cumsum((weights * pressure) >> 8), by_state > fixed.LOG_ZERO // 2
 
 
 def _ordinary(
@@ -371,7 +386,14 @@ def _draw(cdf: Array, u16: Array) -> Array:
 
 
 def _plan(
-    bits: Array, more: Array, course: Course, state: evolution.State, trip: Trip, week: Weeks, table: Tables
+    bits: Array,
+    more: Array,
+    course: Course,
+    state: evolution.State,
+    trip: Trip,
+    following: Trip,
+    week: Weeks,
+    table: Tables,
 ) -> Trip:
     """The trip planned this week, if any: it starts LEAD_WEEKS later."""
     u = [(word & 0xFFFF).astype(jnp.int32) for word in (bits[2], bits[2] >> 16, bits[3], bits[3] >> 16, more[1])]
@@ -387,7 +409,7 @@ def _plan(
     length = days[0] + (u[3] * (days[1] - days[0] + 1) >> 16)
     start = first_week + _draw(week.trip_day_cdf[pattern], u[4])
     starts = (u[0] < week.trip_chance[pattern]) & (trip.end_day < first_week) & (where != state.city)
-    starts &= course.avoided[_TRAVEL] == 0
+    starts &= (following.start_day < 0) & (course.avoided[_TRAVEL] == 0)
     nothing = jnp.int32(-100)
     return Trip(
         start_day=jnp.where(starts, start, nothing),
@@ -398,7 +420,7 @@ def _plan(
 
 
 def _forced(
-    bits: Array, plan: Trip, trip: Trip, course: Course, week: Weeks, table: Tables
+    bits: Array, plan: Trip, trip: Trip, may: Array, course: Course, week: Weeks, table: Tables
 ) -> tuple[Array, Array, Array, Array, Array, Array]:
     """Sessions that a trip brings: bookings in the week of the plan, visits on the days away."""
     draw = (bits[:, 0] & (noise.N_DRAWS - 1)).astype(jnp.int32)
@@ -411,7 +433,7 @@ def _forced(
     out = low + ((bits[:, 1] & 0xFFFF).astype(jnp.int32) * n_days >> 16)
     chosen = (bits[:, 2] & 0xFFFF).astype(jnp.int32) < fixed.chance(np.array([1.0, 0.6, 0.85, 0.6]))
     happens = chosen & jnp.where(books, plan.start_day >= 0, n_days > 0)
-    happens &= course.avoided[table.source[need]] == 0
+    happens &= may[need] & (course.avoided[table.source[need]] == 0)
     return (
         happens,
         jnp.where(books, day, out),
@@ -431,7 +453,6 @@ def _next(
     need: Array,
     cause: Array,
     reach: Array,
-    plan: Trip,
     table: Tables,
 ) -> _Carry:
     """What the week leaves for the next: satisfied needs, drifted tastes, engagement."""
@@ -452,8 +473,7 @@ def _next(
     abandoned = own & (reach == _SEARCHING) & (table.source[need] == _SHOP) & (table.browses[need] == 0)
     latest = jnp.argmax(jnp.where(abandoned, day + 1, 0))
     moved = jnp.sum((word & 0xFFFF).astype(jnp.int32) >= jnp.asarray(_ENGAGEMENT_CDF)[carry.engagement])
-    planned = plan.start_day >= 0
-    return _Carry(
+    return carry._replace(
         engagement=jnp.minimum(moved, len(_ENGAGEMENT) - 1).astype(jnp.int32),
         last=last,
         visits=jnp.where(month_over, visits - (visits + 7 >> 3), visits),
@@ -461,5 +481,4 @@ def _next(
         held=jnp.where(month_over, (drifted >= HELD) | (carry.held & (drifted >= DROPPED)), carry.held),
         month=jnp.where(month_over, 0, month),
         open_need=jnp.where(jnp.any(abandoned), need[latest], -1),
-        trip=jax.tree.map(lambda new, old: jnp.where(planned, new, old), plan, carry.trip),
     )

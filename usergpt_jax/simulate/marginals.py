@@ -106,7 +106,7 @@ def _homes(course: persona.Course, state: evolution.State, age: np.ndarray, know
     one = np.isin(course.household_kind, [kinds.index(kind) for kind in ("alone", "couple", "shared")])
     for name, share, found in zip(("one", "two", "three"), known.generations, (one, ~one & ~three, three), strict=True):
         rows.append((f"households of {name} generations", 100 * share, _percent(found, weight), 7.0))
-    tenure = state.tags[:, evolution.STATE_TAGS.index("housing_tenure")]
+    tenure = np.asarray(state.tags)[:, evolution.STATE_TAGS.index("housing_tenure")]
     rents, owns = (tenure == HPR18["housing_tenure"].values.index(name) for name in ("rent", "own"))
     provinces = gazetteer.provinces(known.locale)
     city_province = np.array([provinces.index(c.province) for c in gazetteer.cities(known.locale)])
@@ -137,7 +137,7 @@ def _money(course: persona.Course, state: evolution.State, age: np.ndarray, know
         rows.append((f"mean income, {name}", target, float(course.income_cny[group].mean()), 0.15 * target))
     target = float(known.income["median"][0])
     rows.append(("median income", target, float(np.median(income)), 0.08 * target))
-    occupation = state.tags[:, evolution.STATE_TAGS.index("occupation")]
+    occupation = np.asarray(state.tags)[:, evolution.STATE_TAGS.index("occupation")]
     idle = np.isin(occupation, [priors_lib.OCCUPATIONS.index(n) for n in ("student", "homemaker", "retired")])
     works = ~idle & (age >= 15)
     rows.append(("employed at 15 and over", 100 * known.participation, _percent(works[age >= 15]), 6.0))

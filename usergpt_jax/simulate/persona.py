@@ -10,7 +10,7 @@ religion, party and ideology give way to city tier, hometown, housing tenure and
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ from usergpt_jax.simulate.biography import NEVER as NEVER
 from usergpt_jax.simulate.biography import Known, Uniforms, pick
 from usergpt_jax.simulate.priors import DAYS_PER_YEAR, Priors
 
-Numbers = np.ndarray | jax.Array  # on the host as drawn, traced inside the simulation
+Numbers = Any  # numpy on the host as drawn, traced inside the simulation
 N_MOVES = 3
 MAX_INTERESTS = 4
 N_NOISE = 6  # gift, proxy buying, shared account, misclick, exploration; stale week

@@ -54,6 +54,7 @@ def ipf(
       InputError: a wanted sum lies on cells that are all 0, or the marginals contradict each other.
     """
     table = seed.astype(np.float64)
+    worst = np.inf
     for _ in range(max_rounds):
         worst = 0.0
         for groups, wanted in marginals:

@@ -33,11 +33,12 @@ TRAPS = {
     "return": "sent back",
 }
 _NEEDS_A_MONTH = 3
-_TRAPS_A_MONTH = 2
+_TRIPS_A_MONTH = 2
+_EXAMPLES_A_MONTH = 1
 _PLACES_A_MONTH = 3
 _TOPICS_A_MONTH = 2
 _MAX_NAMES = 8
-_MAX_TITLE_CHARS = 44
+_MAX_TITLE_CHARS = 40
 _AVERAGE = (0.75, 1.25)  # share of the mean number of events that `pick` takes for average
 
 
@@ -143,18 +144,25 @@ def _read(run: str | os.PathLike[str], user_id: str) -> Files:
 
 
 def _named(log: pl.DataFrame, folder: pathlib.Path) -> pl.DataFrame:
-    """Adds `name`: brand, core entity and first attribute of the item where the catalogue is there, else the title."""
+    """Adds `name`: brand, core entity and one more attribute of a catalogued item, else the title."""
     path = folder / "items.parquet"
     if not path.is_file():
-        return log.with_columns(pl.col("title").str.slice(0, _MAX_TITLE_CHARS).alias("name"))
-    words = [pl.col("brand"), pl.col("core_entity"), pl.col("attributes").list.get(0, null_on_oob=True)]
+        return log.with_columns(_short(pl.col("title")).alias("name"))
+    brand, noun = (pl.col(column).cast(pl.String) for column in ("brand", "core_entity"))
+    others = pl.col("attributes").cast(pl.List(pl.String)).list.set_difference(pl.concat_list(brand))
+    words = (brand, noun, others.list.get(0, null_on_oob=True))
     items = pl.scan_parquet(path).select(
-        pl.col("item_id").cast(pl.String),
-        pl.concat_str([word.cast(pl.String) for word in words], separator=" ", ignore_nulls=True).alias("name"),
+        pl.col("item_id").cast(pl.String), pl.concat_str(words, separator=" ", ignore_nulls=True).alias("name")
     )
     named = log.join(items.collect().unique("item_id"), on="item_id", how="left", maintain_order="left")
     plain = pl.when(pl.col("name").str.strip_chars() == "").then(None).otherwise(pl.col("name"))
-    return named.with_columns(pl.coalesce(plain, "title").str.slice(0, _MAX_TITLE_CHARS).alias("name"))
+    return named.with_columns(_short(pl.coalesce(plain, "title")).alias("name"))
+
+
+def _short(text: pl.Expr) -> pl.Expr:
+    """Text cut at the last word that fits."""
+    whole = text.str.len_chars() <= _MAX_TITLE_CHARS
+    return pl.when(whole).then(text).otherwise(text.str.slice(0, _MAX_TITLE_CHARS + 1).str.replace(r"\s\S*$", ""))
 
 
 def _heading(files: Files, persona: dict[str, Any]) -> str:
@@ -185,7 +193,7 @@ def _portrait(persona: dict[str, Any]) -> str:
     if "income_cny" in persona:
         lines.append(
             f"Income {persona['income_cny']:,} a year; household of {persona['household_size']} "
-            f"({persona['household']}), {persona['settlement']}."
+            f"({persona['household'].replace('_', ' ')}), {persona['settlement']}."
         )
     if "big_five" in persona:
         traits = ", ".join(f"{name} {score:+.1f}" for name, score in persona["big_five"].items())
@@ -219,15 +227,28 @@ def _timeline(files: Files) -> str:
     home = json.loads(files.user["persona"])["resident_city"]
     lines = ["## Month by month"]
     for month in _months(files.start, files.as_of):
-        lived = [f"{event['date'][8:]}: {event['event']}" for event in happened if event["date"].startswith(month)]
-        facts = {"Life": lived, "Festivals": festivals.get(month, [])}
+        lived = [event for event in happened if event["date"].startswith(month)]
+        facts = {"Life": _life(lived), "Festivals": festivals.get(month, [])}
         log = by_month.get(month)
         if log is not None:
-            facts |= {"Hot": _hot(files, log), "Did": _needs(log), "Traps": _traps(log), "Places": _places(log, home)}
+            facts |= {
+                "In the news": _hot(files, log),
+                "Did": _needs(log),
+                "Traps": _traps(log),
+                "Places": _places(log, home),
+            }
         told = [f"{label}: {'; '.join(words)}." for label, words in facts.items() if words]
         size = "nothing in the log" if log is None else _size(log)
         lines.append(f"**{month}** ({size}). " + " ".join(told))
     return "\n\n".join(lines)
+
+
+def _life(lived: list[dict[str, str]]) -> list[str]:
+    """The life events of a month with their days, only the first of many trips."""
+    trips = [event for event in lived if event["event"].startswith("trip to ")]
+    told = [f"{event['date'][8:]} {event['event']}" for event in lived if event not in trips[_TRIPS_A_MONTH:]]
+    rest = len(trips) - _TRIPS_A_MONTH
+    return told + ([f"{_count(rest, 'more trip')}"] if rest > 0 else [])
 
 
 def _size(log: pl.DataFrame) -> str:
@@ -247,30 +268,29 @@ def _needs(log: pl.DataFrame) -> list[str]:
         )
         .sort(pl.col("orders") + pl.col("visits"), "sessions", "need", descending=[True, True, False])
     )
-    told = []
-    for row in active.head(_NEEDS_A_MONTH).iter_rows(named=True):
-        came = [_count(row["sessions"], "session")]
-        if row["orders"]:
-            goods = _listed(row["bought"], 1)
-            came.append(f"{_count(row['orders'], 'order')} ({goods})")
-        if row["visits"]:
-            came.append(_count(row["visits"], "visit"))
-        told.append(f"{row['need']}, {', '.join(came)}")
+    told = [_came_of(row) for row in active.head(_NEEDS_A_MONTH).iter_rows(named=True)]
     rest = active.slice(_NEEDS_A_MONTH)
-    if len(rest):
-        told.append(f"and {_count(len(rest), 'other need')}, {_count(rest['sessions'].sum(), 'session')}")
-    return told
+    return told + ([f"{_count(len(rest), 'more need')}"] if len(rest) else [])
+
+
+def _came_of(row: dict[str, Any]) -> str:
+    """A need with its sessions and what came of them, such as `work lunch x3 (2 orders: Lunch Set and 1 more)`."""
+    times = f" x{row['sessions']}" if row["sessions"] > 1 else ""
+    came = []
+    if row["orders"]:
+        came.append(f"{_count(row['orders'], 'order')}: {_listed(row['bought'], 1)}")
+    if row["visits"]:
+        came.append(_count(row["visits"], "visit"))
+    return f"{row['need']}{times} ({', '.join(came) or 'browsed'})"
 
 
 def _traps(log: pl.DataFrame) -> list[str]:
-    told = [f"{TRAPS[row['cause']]} {_times(row)}" for row in _trap_counts(log).iter_rows(named=True)]
-    rest = len(told) - _TRAPS_A_MONTH
-    return told[:_TRAPS_A_MONTH] + ([f"and {_count(rest, 'other kind')}"] if rest > 0 else [])
-
-
-def _times(row: dict[str, Any]) -> str:
-    example = f": {row['example']}" if row["example"] else ""
-    return f"({row['sessions']} x{example})" if row["sessions"] > 1 or example else ""
+    """The traps of the month with one example for each of the first."""
+    told = []
+    for row in _trap_counts(log).iter_rows(named=True):
+        example = f": {row['example']}" if row["example"] and len(told) < _EXAMPLES_A_MONTH else ""
+        told.append(f"{TRAPS[row['cause']]} ({row['sessions']}{example})")
+    return told
 
 
 def _trap_counts(log: pl.DataFrame) -> pl.DataFrame:

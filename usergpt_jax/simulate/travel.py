@@ -40,7 +40,7 @@ class Travel:
 
     Attributes:
       booking: desire booked, by kind, consumption level and draw: int32 [KINDS, 5, noise.N_DRAWS].
-      visiting: desire of a visit at the destination, by draw: int32 [noise.N_DRAWS].
+      visiting: desire of a visit at the destination, one that anybody may have, by draw: int32 [noise.N_DRAWS].
       planned: whether a desire is booked through trips only [N].
       kind_cdf: kind of a trip by pattern [5, KINDS].
       away_cdf: destination of business, leisure and outbound trips [3, Z].
@@ -64,7 +64,8 @@ def load(locale: str) -> Travel:
     levels = [needs_lib.FEATURE_NAMES.index(("consumption_level", level)) for level in _LEVELS]
     by_level = np.exp(library.state_weights[levels] / fixed.LOG_STEPS)
     booking = np.array([rate * by_level * (library.places == number) for number in numbers])
-    strolling = np.isin(library.sources, _OUT) & (library.places == needs_lib.PLACES.index("zone"))
+    anybody = ~(library.state_weights <= fixed.LOG_ZERO // 2).any(axis=0)
+    strolling = anybody & np.isin(library.sources, _OUT) & (library.places == needs_lib.PLACES.index("zone"))
     return Travel(
         booking=fixed.sampler(booking, noise.N_DRAWS),
         visiting=fixed.sampler(np.sqrt(rate) * strolling, noise.N_DRAWS),
