@@ -223,7 +223,7 @@ def test_platform_weights_are_taken_out():
 
 
 def test_the_probe_solves_a_tag_that_one_category_gives_away_and_not_noise(events, folder):
-    found = {one.tag: one for one in probe.probe(events, folder / "1_events" / "users.parquet")}
+    found = {one.tag: one for one in probe.probe(events, folder / "1_events" / "users.parquet", "cn")}
     assert found["gender"].verdict == "SOLVED"  # women drink beer here, men tea
     assert found["gender"].accuracy == 1.0
     assert found["marital_status"].verdict == "CHANCE"

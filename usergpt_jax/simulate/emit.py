@@ -1,6 +1,7 @@
 """From what the device decided to rows: the event log and its provenance as Arrow tables."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pyarrow as pa
@@ -121,7 +122,7 @@ def make_events(
     events = Events(
         user=chosen.user[row],
         second=second,
-        session=row,
+        session=row - np.searchsorted(chosen.user, chosen.user[row]).astype(np.int32),
         tool=tool,
         action=action,
         leaf=leaf,
@@ -133,7 +134,7 @@ def make_events(
         quantity=np.where(bought, item.quantity, np.nan).astype(np.float32),
         place=np.where(bought | visited, details.place[row], -1),
     )
-    returned = _returns(events, item.word, len(chosen.user), as_of_day, locale)
+    returned = _returns(events, item.word, as_of_day, locale)
     return in_order(concatenate([events, returned]))
 
 
@@ -154,7 +155,7 @@ def _with_bait(
     return cause
 
 
-def _returns(events: Events, word: np.ndarray, n_sessions: int, as_of_day: int, locale: str) -> Events:
+def _returns(events: Events, word: np.ndarray, as_of_day: int, locale: str) -> Events:
     """Returns of some purchases of goods, days later, each a session of its own."""
     shelf, graph = catalog.load(locale), tools.load(locale)
     shares = np.array([RETURN_SHARE.get(level, RETURN_SHARE[""]) for level in shelf.level1])
@@ -174,7 +175,7 @@ def _returns(events: Events, word: np.ndarray, n_sessions: int, as_of_day: int, 
     return dataclasses.replace(
         made,
         second=second,
-        session=n_sessions + np.arange(len(rows)),
+        session=len(events) + np.arange(len(rows)) - np.searchsorted(made.user, made.user),
         tool=np.full(len(rows), graph.number("request_refund"), made.tool.dtype),
         cause=np.full(len(rows), _CAUSE["return"], made.cause.dtype),
         outcome=np.full(len(rows), _OUTCOME["returned"], made.outcome.dtype),
@@ -189,18 +190,25 @@ def concatenate(parts: list[Events]) -> Events:
 
 
 def in_order(events: Events) -> Events:
-    """Events sorted by (user, time), sessions numbered anew within each user by their first event."""
+    """Events sorted by (user, time), sessions numbered anew within each user by their first event.
+
+    Args:
+      events: sorted by user; session numbers tell the sessions of one user apart.
+    """
     key = (events.user.astype(np.int64) << 40) | events.second
     if (np.diff(key) < 0).any():
         events = events.take(np.argsort(key, kind="stable"))  # nearly sorted already: fast
-    first = np.full(int(events.session.max(initial=-1)) + 1, -1, np.int64)
-    rows = np.arange(len(events))[::-1]
-    first[events.session[::-1]] = rows  # the last write is the earliest event
-    begins = np.zeros(len(events) + 1, np.int64)
-    begins[1:] = np.cumsum(first[events.session] == np.arange(len(events)))
-    start_of_user = np.searchsorted(events.user, events.user, side="left")
-    number = begins[first[events.session]] - begins[start_of_user]
-    return dataclasses.replace(events, session=number.astype(np.int32))
+    n = len(events)
+    starts = np.flatnonzero(np.diff(events.user, prepend=-1))
+    counts = np.diff(starts, append=n)
+    n_sessions = np.maximum.reduceat(events.session, starts) + 1 if n else counts
+    base = np.repeat(np.cumsum(n_sessions) - n_sessions, counts)
+    session = events.session + base  # apart from those of other users
+    first = np.zeros(int(n_sessions.sum()), np.int64)
+    first[session[::-1]] = np.arange(n)[::-1]  # the last write is the earliest event
+    begins = np.cumsum(first[session] == np.arange(n))  # sessions begun so far
+    before = np.repeat(begins[starts] - 1, counts)
+    return dataclasses.replace(events, session=(begins[first[session]] - 1 - before).astype(np.int32))
 
 
 def event_table(events: Events, user_ids: list[str], locale: str) -> pa.Table:
@@ -208,7 +216,7 @@ def event_table(events: Events, user_ids: list[str], locale: str) -> pa.Table:
     shelf = catalog.load(locale)
     searched = events.action == _ACTION["search"]
     columns = {
-        "user_id": _coded(events.user, user_ids),
+        "user_id": _coded(events.user, tuple(user_ids)),
         "time": pa.array(events.second.astype("datetime64[s]")),
         "source": _coded(shelf.sources[events.leaf], schema.SOURCES),
         "action": _coded(events.action, schema.ACTIONS),
@@ -222,16 +230,17 @@ def event_table(events: Events, user_ids: list[str], locale: str) -> pa.Table:
     return pa.table(columns, schema=EVENT_COLUMNS)
 
 
-def place_names(locale: str) -> list[str]:
+@functools.cache
+def place_names(locale: str) -> tuple[str, ...]:
     """The name of each place number."""
-    return places.load(locale).names()
+    return tuple(places.load(locale).names())
 
 
 def provenance_table(events: Events, user_ids: list[str], locale: str) -> pa.Table:
     """Why each event of a batch happened, in `PROVENANCE_COLUMNS`."""
     first = np.searchsorted(events.user, events.user, side="left")
     columns = {
-        "user_id": _coded(events.user, user_ids),
+        "user_id": _coded(events.user, tuple(user_ids)),
         "event_index": pa.array((np.arange(len(events)) - first).astype(np.int32)),
         "session": pa.array(events.session),
         "tool": _coded(events.tool, tools.load(locale).names),
@@ -242,10 +251,19 @@ def provenance_table(events: Events, user_ids: list[str], locale: str) -> pa.Tab
     return pa.table(columns, schema=PROVENANCE_COLUMNS)
 
 
-def _coded(numbers: np.ndarray, words: list[str] | tuple[str, ...], absent: np.ndarray | None = None) -> pa.Array:
-    """Words by number as a dictionary that holds only the words in use; null where `absent`."""
-    used = np.zeros(len(words), bool)
-    used[numbers] = True
+def _coded(numbers: np.ndarray, words: tuple[str, ...], absent: np.ndarray | None = None) -> pa.Array:
+    """Words by number as a dictionary that holds only the words in use, each once; null where `absent`."""
+    distinct, code_of = _codebook(words)
+    codes = code_of[numbers]
+    used = np.zeros(len(distinct), bool)
+    used[codes if absent is None else codes[~absent]] = True
     compact = np.cumsum(used, dtype=np.int32) - 1
-    dictionary = pa.array([words[n] for n in np.nonzero(used)[0]], pa.string())
-    return pa.DictionaryArray.from_arrays(pa.array(compact[numbers], mask=absent), dictionary)
+    dictionary = distinct.take(pa.array(np.flatnonzero(used)))
+    return pa.DictionaryArray.from_arrays(pa.array(np.maximum(compact[codes], 0), mask=absent), dictionary)
+
+
+@functools.lru_cache(maxsize=32)
+def _codebook(words: tuple[str, ...]) -> tuple[pa.Array, np.ndarray]:
+    """The distinct words, and the number of each word among them: Parquet wants dictionaries without repeats."""
+    encoded = pa.array(words, pa.string()).dictionary_encode()
+    return encoded.dictionary, np.asarray(encoded.indices)

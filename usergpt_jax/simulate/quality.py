@@ -324,7 +324,6 @@ class _Check:
         events = dataclasses.replace(self._events, **self._changed)
         if not (moved or self._rejected.any() or self._backwards):
             return events
-        events = dataclasses.replace(events, session=self._session)
         if self._rejected.any():
             events = events.take(np.flatnonzero(~self._rejected[self._session]))
         self.counts.events_rejected = self.counts.events - len(events.user)

@@ -22,7 +22,7 @@ from usergpt_jax import locales, schema
 from usergpt_jax.core import run_dir
 from usergpt_jax.core.config import require_positive, run_config, to_dataclass
 from usergpt_jax.core.errors import InputError
-from usergpt_jax.simulate import calendar, catalog, emit, engine, part_file, quality, truth
+from usergpt_jax.simulate import calendar, catalog, engine, part_file, quality, truth
 from usergpt_jax.simulate import world as world_lib
 from usergpt_jax.tags import HPR18, schema_name
 
@@ -134,7 +134,7 @@ def _make_parts(
     """Makes the parts that fall to this process and are not complete."""
     n_parts = -(-settings.n_users // settings.users_per_part)
     mine = np.array_split(np.arange(n_parts), jax.process_count())[jax.process_index()]
-    todo = [int(part) for part in mine if part_file.counts_of(folder, part) is None]
+    todo = [part for part in mine.tolist() if part_file.counts_of(folder, part) is None]
     total = sum(len(_numbers(settings, part)) for part in todo)
 
     def make(part: int, progress: tqdm) -> None:
@@ -147,7 +147,7 @@ def _make_parts(
             )
             world = world_lib.world_of(batch.course, batch.trips, start_day, as_of_day)
             events, counts = quality.assure(batch.events, world, settings.locale)
-            batch = dataclasses.replace(batch, events=emit.in_order(events))
+            batch = dataclasses.replace(batch, events=events)
             known = truth.truth_table(batch, start_day, as_of_day, settings.locale)
             writer.add(batch.user_ids, batch.events, known, counts)
             progress.update(len(batch.user_ids))

@@ -95,7 +95,7 @@ def delivery_hours(log: Log) -> dict[str, Measure]:
     return {
         "lunch peak of delivery": Measure(float(np.argmax(curve[18:30]) + 18) / 2),
         "dinner peak of delivery": Measure(float(np.argmax(curve[31:41]) + 31) / 2),
-        "supper of delivery": Measure(float(curve[42:45].mean() / max(curve[39:41].mean(), 1e-9))),
+        "supper of delivery": Measure(float(curve[42:44].mean() / max(curve[39:41].mean(), 1e-9))),
     }
 
 

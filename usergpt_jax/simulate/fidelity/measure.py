@@ -51,7 +51,7 @@ def measure(events: Log, users: pathlib.Path, locale: str, real: Log | None) -> 
         found |= population.measures(people)
         found |= days_lib.trip_uplift(population.trips(people)[0], days)
         beside |= population.measures(people._replace(weight=np.ones(len(people.weight))))
-        probes = probe.probe(events, users)
+        probes = probe.probe(events, users, locale)
     comparisons, hits = [], {}
     if real is not None:
         comparisons = compare.compare(events, real)

@@ -19,10 +19,12 @@ from usergpt_jax import gazetteer, locales
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.simulate.fidelity import statistics
 from usergpt_jax.simulate.fidelity.targets import Measure
+from usergpt_jax.tags import HPR18
 
 DAYS_A_YEAR = 365.2425
 SETTLEMENTS = ("city", "town", "village")
 AGE_BANDS = tuple((low, low + 5) for low in range(15, 80, 5))
+_STUDIES_UNTIL = 23  # years
 _SINGLE_AGES = (*range(25, 37), 40)
 _MARRIAGE_BANDS = ((25, 30), (30, 35), (35, 40), (40, 45), (45, 50))
 _TEXT = (
@@ -97,6 +99,11 @@ def inverse_platform_weight(table: pl.DataFrame, locale: str) -> np.ndarray:
         weight *= np.array([shares.get(name, 1.0) for name in table["settlement"]])
     if "tier" in platform:
         weight *= np.array([platform["tier"].get(name, 1.0) for name in table["tier"]])
+    if "education" in platform:
+        # The weight is of the final level; whoever may still study counts with the middle one.
+        level = dict(zip(HPR18["education"].values, platform["education"], strict=True))
+        own = np.array([level.get(name, 1.0) for name in table["education"]])
+        weight *= np.where(_floats(table, "years") < _STUDIES_UNTIL, np.median(platform["education"]), own)
     # An age whose weight is 0 should not occur; where it does, it counts as if it were at the smallest weight.
     inverse = 1 / np.maximum(weight, 0.05)
     return inverse / inverse.mean()

@@ -2,7 +2,8 @@
 
 A tag that such a model solves needs no reading of the log; one where it does no better than the majority may not be in
 the log at all. Features are log(1 + count) of each (category, action); place tags, whose evidence are places and not
-goods, also get the count of each place. Interests are asked one by one (held or not) and averaged.
+goods, also get the count of each city and province that places name. Interests are asked one by one (held or not) and
+averaged.
 """
 
 import pathlib
@@ -17,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.preprocessing import MaxAbsScaler
 
-from usergpt_jax import schema
+from usergpt_jax import gazetteer, schema
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.schema import NA
 from usergpt_jax.simulate.fidelity.log import Log
@@ -28,7 +29,7 @@ PLACE_TAGS = ("resident_province", "resident_city", "city_tier", "hometown_provi
 MIN_USERS = 40  # with the tag, below which nothing is asked
 _MIN_VALUE_USERS = 4  # values of fewer users are left out: they can hardly stand in both halves
 _TEST_FRAC = 0.3
-_C = 1.0  # inverse L2 strength on features scaled to at most 1
+_C = 10.0  # inverse L2 strength on features scaled to at most 1
 
 
 class Probe(NamedTuple):
@@ -51,19 +52,20 @@ class Probe(NamedTuple):
     verdict: str
 
 
-def probe(log: Log, users: pathlib.Path, seed: int = 0) -> list[Probe]:
+def probe(log: Log, users: pathlib.Path, locale: str, seed: int = 0) -> list[Probe]:
     """The probe of all 18 tags on the users of a simulated run.
 
     Args:
       log: the events.
       users: the run's `users.parquet`.
+      locale: whose cities the places name.
       seed: of the split into training and test users.
 
     Raises:
       InputError: the file lacks a tag or a user of the log.
     """
     truth = read_truth(users, log.user.values)
-    goods, places = bag(log, with_places=False), bag(log, with_places=True)
+    goods, places = bag(log), bag(log, locale)
     rng = np.random.default_rng(seed)
     held_out = rng.random(log.n_users) < _TEST_FRAC
     found = []
@@ -91,15 +93,18 @@ def read_truth(path: pathlib.Path, user_ids: tuple[str, ...]) -> pl.DataFrame:
     return joined
 
 
-def bag(log: Log, with_places: bool) -> scipy.sparse.csr_array:
-    """log(1 + count) of each (category, action), and of each place if asked for, scaled to at most 1 [U, F]."""
+def bag(log: Log, locale: str = "") -> scipy.sparse.csr_array:
+    """log(1 + count) of each (category, action), scaled to at most 1; with a locale, of cities and provinces too [U, F]."""
     known = log.category.number >= 0
     n_actions = len(schema.ACTIONS)
     column = log.category.number[known].astype(np.int64) * n_actions + log.action[known]
     parts = [_counts(log.user.number[known], column, log.n_users, len(log.category.values) * n_actions)]
-    if with_places:
-        known = log.place.number >= 0
-        parts.append(_counts(log.user.number[known], log.place.number[known], log.n_users, len(log.place.values)))
+    if locale:
+        cities = [gazetteer.city_in(place, locale) for place in log.place.values]
+        for names in ([city and city.name for city in cities], [city and city.province for city in cities]):
+            held = sorted({name for name in names if name})
+            number = np.array([held.index(name) if name else -1 for name in names] + [-1])[log.place.number]
+            parts.append(_counts(log.user.number[number >= 0], number[number >= 0], log.n_users, len(held)))
     counted = scipy.sparse.csr_array(scipy.sparse.hstack(parts))
     counted = counted[:, np.flatnonzero(counted.astype(bool).sum(axis=0) >= 2)]  # seen with two users at least
     counted.data = np.log1p(counted.data)
