@@ -216,7 +216,7 @@ def test_people_are_weighted_back_to_the_population(folder):
 
 def test_platform_weights_are_taken_out():
     table = population.pl.DataFrame(
-        {"years": [22.0, 62.0], "settlement": ["city", "city"], "tier": ["T3", "T3"]},
+        {"years": [22.0, 62.0], "settlement": ["city", "city"], "tier": ["T3", "T3"], "education": ["college"] * 2},
     )
     young, old = population.inverse_platform_weight(table, "cn")
     assert young < old  # a young user stands for fewer people

@@ -41,10 +41,12 @@ _ORDERS = fixed.chance(np.array([0.30, 0.77, 0.40, 0.93, 1.0]))
 _GIFT_ORDERS = fixed.chance(0.8)
 
 # How a need presses by the time since it was satisfied, in eighths of its cadence; 256 is its usual rate.
-_PRESSURE_STEPS = 8
-_PRESSURE = np.minimum(256 * (np.arange(32) / _PRESSURE_STEPS) ** 2, 256 + 5 * np.maximum(np.arange(32) - 8, 0))
-# Preferential return: a desire that came up v times lately is more likely; half of v is forgotten in five months.
-_RETURN = np.round(fixed.LOG_STEPS * (0.28 * np.log1p(np.arange(64)) - 0.25)).astype(np.int32)
+_PRESSURE_STEPS, _PRESSURE_CADENCES = 8, 4
+_EIGHTHS = np.arange(_PRESSURE_STEPS * _PRESSURE_CADENCES + 1)
+_PRESSURE = np.minimum(256 * (_EIGHTHS / 8) ** 2, 256 + 5 * np.maximum(_EIGHTHS - 8, 0)).astype(np.int32)
+_RECIPROCAL_BITS = 12
+# Preferential return: each doubling of a desire's recent sessions lifts its log rate; an eighth is forgotten a month.
+_RETURN_LIFT, _RETURN_BASE = 12, 28
 _INERTIA = fixed.chance(0.3)  # a need left open is taken up again
 AFFINITY_SIGMA = 0.7
 _DAWN_SALT, _TASTE_SALT = 1 << 18, 1 << 19  # fold-in numbers above those of weeks
@@ -78,6 +80,7 @@ class Tables(NamedTuple):
     fixed_place: Array  # [N] 1: at home or at work, not done when away
     planned: Array  # [N] 1: booked through trips only
     cadence_days: Array  # [N]
+    eighths_a_day: Array  # [N] eighths of the cadence in a day, in 1 / 2**_RECIPROCAL_BITS
     staged: Array  # [N] 1: belongs to a stage of life
     foreign: Array  # [ROWS, DRAWS]
     booking: Array  # [KINDS, 5, DRAWS]
@@ -132,6 +135,7 @@ def device_tables(locale: str) -> Tables:
     library, trips = needs_lib.load(locale), travel.load(locale)
     stages = [HPR18.names.index(name) for name in _STAGE_TAGS]
     conditional = (library.state_weights <= fixed.LOG_ZERO // 2).any(axis=0)
+    cadence = np.maximum(library.cadence_days, 1)
     fixed_places = [needs_lib.PLACES.index(name) for name in ("home", "work")]
     columns = {
         "log_rate": library.log_rate,
@@ -144,7 +148,8 @@ def device_tables(locale: str) -> Tables:
         "browses": np.array([goal == "browse" for goal in library.goals], np.int32),
         "fixed_place": (np.isin(library.places, fixed_places) & (library.sources == _POI)).astype(np.int32),
         "planned": trips.planned.astype(np.int32),
-        "cadence_days": np.maximum(library.cadence_days, 1),
+        "cadence_days": cadence,
+        "eighths_a_day": (_PRESSURE_STEPS << _RECIPROCAL_BITS) // cadence,
         "staged": (library.evidence[:, stages].any(axis=1) | conditional).astype(np.int32),
         "foreign": noise.desire_table(locale),
         "booking": trips.booking,
@@ -305,16 +310,15 @@ def _need_cdf(
     The weight fixed.UNIT is one session a year.
     """
     exact = jax.lax.Precision.HIGHEST
-    log_rate = own_log_rate + week.calendar_log + jnp.asarray(_RETURN)[jnp.minimum(carry.visits, len(_RETURN) - 1)]
+    doublings = 32 - jax.lax.clz(carry.visits + 1)
+    log_rate = own_log_rate + week.calendar_log + _RETURN_LIFT * doublings - _RETURN_BASE
     hot = evolution.features(seen).astype(jnp.float32)
     by_state = jnp.matmul(hot, table.state_weights, precision=exact).astype(jnp.int32)
     log_rate += by_state
     log_rate += jnp.matmul(carry.held.astype(jnp.float32), table.interest_weights, precision=exact).astype(jnp.int32)
     weights = jnp.asarray(fixed.WEIGHTS)[jnp.clip(log_rate, fixed.LOG_ZERO, fixed.LOG_TOP) - fixed.LOG_ZERO]
-    since = week.day + WEEK_DAYS // 2 - carry.last
-    pressure = jnp.asarray(_PRESSURE.astype(np.int32))[
-        jnp.clip(since * _PRESSURE_STEPS // table.cadence_days, 0, len(_PRESSURE) - 1)
-    ]
+    since = jnp.clip(week.day + WEEK_DAYS // 2 - carry.last, 0, _PRESSURE_CADENCES * table.cadence_days)
+    pressure = jnp.asarray(_PRESSURE)[(since * table.eighths_a_day) >> _RECIPROCAL_BITS]
     return jnp.cumsum((weights * pressure) >> 8), by_state > fixed.LOG_ZERO // 2
 
 
@@ -324,18 +328,20 @@ def _ordinary(
     """Ordinary sessions [ORDINARY_SLOTS]: whether each happens, its day, desire, cause and reach."""
     total = cdf[-1]
     # Expected sessions a slot: products only, so that every compiler rounds alike.
-    slot = total.astype(jnp.float32) * np.float32(RATE_SCALE / fixed.UNIT**2 / 52.18 / ORDINARY_SLOTS * 2**24)
+    chance = total.astype(jnp.float32) * np.float32(RATE_SCALE / fixed.UNIT**2 / 52.18 / ORDINARY_SLOTS * 2**24)
     activity = jnp.asarray(fixed.WEIGHTS)[course.log_activity - fixed.LOG_ZERO].astype(jnp.float32)
-    slot = slot * activity * jnp.asarray(_ENGAGEMENT)[carry.engagement]
-    happens = (bits[:, 0] >> 8).astype(jnp.float32) < slot
+    chance = chance * activity * jnp.asarray(_ENGAGEMENT)[carry.engagement]
+    happens = (bits[:, 0] >> 8).astype(jnp.float32) < chance
     u16 = (bits[:, 1] & 0xFFFF).astype(jnp.int32)
     chances = course.noise[:5].at[0].set((course.noise[0] * week.gift_factor) >> 4)
     kind = jnp.sum(u16[:, None] >= jnp.cumsum(chances)[None, :], axis=1)  # number in noise.FOREIGN, 5: own
     target = (bits[:, 2] >> 8).astype(jnp.float32) * (total.astype(jnp.float32) * np.float32(2.0**-24))
     target = jnp.minimum(target.astype(jnp.int32), total - 1)
-    own = jnp.sum(cdf[None, :] <= target[:, None], axis=1)
+    own = jnp.searchsorted(cdf, target, side="right", method="scan_unrolled").astype(jnp.int32)
     again = ((bits[:, 1] >> 16).astype(jnp.int32) < _INERTIA) & (jnp.arange(len(bits)) == 0)
-    again &= (carry.open_need >= 0) & (jnp.diff(cdf, prepend=0)[carry.open_need] > 0)
+    again &= (carry.open_need >= 0) & (
+        cdf[carry.open_need] > jnp.where(carry.open_need > 0, cdf[carry.open_need - 1], 0)
+    )
     own = jnp.where(again, carry.open_need, own)
     row = _foreign_row(kind, state, (bits[:, 0] & 0xFF).astype(jnp.int32))
     other = table.foreign[row, (bits[:, 2] & (noise.N_DRAWS - 1)).astype(jnp.int32)]
@@ -347,9 +353,11 @@ def _ordinary(
     day = jnp.minimum(day, WEEK_DAYS - 1)
     reach = _reach((bits[:, 3] & 0xFFFF).astype(jnp.int32), need, kind, week.order_factor[day], course, table)
     happens &= (total > 0) & (course.avoided[table.source[need]] == 0)
-    earlier = (need[None, :] == need[:, None]) & happens[None, :] & (reach[None, :] == _ORDERING)
-    earlier &= jnp.arange(len(bits))[None, :] < jnp.arange(len(bits))[:, None]
-    satisfied = jnp.any(earlier, axis=1) & (table.cadence_days[need] > WEEK_DAYS) & (kind == 5)
+    slot = jnp.arange(len(bits))
+    nowhere = jnp.int32(cdf.shape[0])
+    orders = jnp.where(happens & (reach == _ORDERING), need, nowhere)
+    first = jnp.full(cdf.shape, len(bits)).at[orders].min(slot, mode="drop")  # slot of the week's first order
+    satisfied = (first[need] < slot) & (table.cadence_days[need] > WEEK_DAYS) & (kind == 5)
     return happens & ~satisfied, day, need, cause, reach
 
 
@@ -458,10 +466,10 @@ def _next(
     """What the week leaves for the next: satisfied needs, drifted tastes, engagement."""
     n, n_interests = carry.last.shape[0], carry.intensity.shape[0]
     own = happens & ~jnp.any(cause[:, None] == jnp.asarray(_FOREIGN[:4])[None, :], axis=1)
-    hit = (need[:, None] == jnp.arange(n)[None, :]) & own[:, None]
-    done = hit & (reach == _ORDERING)[:, None]
-    last = jnp.maximum(carry.last, jnp.max(jnp.where(done, (week.day + day)[:, None], -1), axis=0))
-    visits = jnp.minimum(carry.visits + jnp.sum(hit, axis=0), 255)
+    nowhere = jnp.int32(n)
+    done = jnp.where(own & (reach == _ORDERING), need, nowhere)
+    last = carry.last.at[done].max(week.day + day, mode="drop")
+    visits = jnp.minimum(carry.visits.at[jnp.where(own, need, nowhere)].add(1, mode="drop"), 255)
     about = table.interest_of_need[need]
     month = carry.month.at[:n_interests].add(
         jnp.sum((about[:, None] == jnp.arange(n_interests)[None, :]) & own[:, None], axis=0)

@@ -116,13 +116,14 @@ def make_events(
     title = shelf.title_start[leaf] + np.where(shelf.by_destination[leaf], trip, product)
     searched, bought, visited = (action == _ACTION[name] for name in ("search", "purchase", "visit"))
     title = np.where(searched, shelf.query_start[leaf] + variant, title).astype(np.int32)
-    price = catalog.title_price(leaf, brand, variant, shop, locale) * discount[day]
+    price = _title_prices(locale)[title] * discount[day]
     price = np.where(searched | visited, np.nan, np.maximum(np.round(price, 1), 0.1)).astype(np.float32)
     cause = _with_bait(chosen.cause[row], title, chosen.tags, row, shelf)
+    user = chosen.user[row]
     events = Events(
-        user=chosen.user[row],
+        user=user,
         second=second,
-        session=row - np.searchsorted(chosen.user, chosen.user[row]).astype(np.int32),
+        session=row - np.searchsorted(chosen.user, np.arange(chosen.user.max(initial=0) + 1)).astype(np.int32)[user],
         tool=tool,
         action=action,
         leaf=leaf,
@@ -136,6 +137,26 @@ def make_events(
     )
     returned = _returns(events, item.word, as_of_day, locale)
     return in_order(concatenate([events, returned]))
+
+
+@functools.cache
+def _title_prices(locale: str) -> np.ndarray:
+    """Price of each title, NaN for what is not sold and for queries: float64 [titles]."""
+    shelf = catalog.load(locale)
+    prices = np.full(len(shelf.titles), np.nan)
+    n_destinations = len(places.load(locale).destinations)
+    for leaf, start in enumerate(shelf.title_start):
+        n_variants = int(shelf.n_variants[leaf])
+        if shelf.by_destination[leaf]:
+            variant = np.repeat(np.arange(n_variants), n_destinations)
+            brand = shop = np.zeros_like(variant)
+        else:
+            shape = (catalog.N_BRANDS, n_variants, catalog.N_SHOPS)
+            brand, variant, shop = (grid.ravel() for grid in np.indices(shape))
+        prices[start : start + len(variant)] = catalog.title_price(
+            np.full(len(variant), leaf), brand, variant, shop, locale
+        )
+    return prices
 
 
 def _with_bait(
@@ -238,7 +259,7 @@ def place_names(locale: str) -> tuple[str, ...]:
 
 def provenance_table(events: Events, user_ids: list[str], locale: str) -> pa.Table:
     """Why each event of a batch happened, in `PROVENANCE_COLUMNS`."""
-    first = np.searchsorted(events.user, events.user, side="left")
+    first = np.searchsorted(events.user, np.arange(len(user_ids)))[events.user]
     columns = {
         "user_id": _coded(events.user, tuple(user_ids)),
         "event_index": pa.array((np.arange(len(events)) - first).astype(np.int32)),

@@ -94,7 +94,7 @@ def read_truth(path: pathlib.Path, user_ids: tuple[str, ...]) -> pl.DataFrame:
 
 
 def bag(log: Log, locale: str = "") -> scipy.sparse.csr_array:
-    """log(1 + count) of each (category, action), scaled to at most 1; with a locale, of cities and provinces too [U, F]."""
+    """log(1 + count) of each (category, action), with a locale of cities and provinces too, scaled to 1 [U, F]."""
     known = log.category.number >= 0
     n_actions = len(schema.ACTIONS)
     column = log.category.number[known].astype(np.int64) * n_actions + log.action[known]

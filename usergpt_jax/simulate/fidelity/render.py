@@ -164,7 +164,8 @@ def _probe_section(probes: list[probe.Probe]) -> str:
     return page.section(
         "Leakage probe",
         "A linear model on bags of categories should neither solve a tag (above 0.98) nor sit at chance (within two "
-        "standard errors of the majority). Place tags get counts of cities and provinces too; interests are balanced accuracies.",
+        "standard errors of the majority). Place tags get counts of cities and provinces too; of interests the mean "
+        "balanced accuracy is shown.",
         page.panels(plots.probes(probes)),
         page.table(head, rows, caption="Users held out from training.", numeric=(1, 2, 3, 4)),
     )
