@@ -28,6 +28,7 @@ AWAY_SLOTS = 2
 SLOTS = ORDINARY_SLOTS + BOOKING_SLOTS + AWAY_SLOTS
 WEEK_DAYS = 7
 MONTH_WEEKS = 4
+WARM_UP_WEEKS = 8  # simulated before the log begins, so that needs and trips are under way on its first day
 
 RATE_SCALE = 0.42  # sessions for each session of need in the library: calibrates the events a user and month
 _ENGAGEMENT = np.array([0.25, 1.0, 2.4], np.float32)  # dormant, normal, hot
@@ -38,6 +39,7 @@ _STALE_DAYS = np.array([120, 420])  # a stale week lives as the user did so many
 # Chance by source (ecommerce, delivery, travel, poi, other) that a session goes beyond browsing, and that it orders.
 _SEARCHES = fixed.chance(np.array([0.66, 0.9, 0.6, 1.0, 1.0]))
 _ORDERS = fixed.chance(np.array([0.30, 0.77, 0.40, 0.93, 1.0]))
+_GIFT_BASE = 0.65  # on the chance of a gift, with 1.5 more on days when people give: about 1 over a year
 _GIFT_ORDERS = fixed.chance(0.8)
 
 # How a need presses by the time since it was satisfied, in eighths of its cadence; 256 is its usual rate.
@@ -194,7 +196,7 @@ def week_tables(locale: str, seed: int, start_day: int, as_of_day: int) -> Weeks
         day_cdf=(fixed.cumulative(by_day, 1 << 14)).astype(np.int16),
         hot=fixed.chance(owed),
         order_factor=np.round(order * 256).astype(np.int32).reshape(n_weeks, WEEK_DAYS),
-        gift_factor=np.round(16 * (1.0 + 1.5 * giving.mean(axis=1))).astype(np.int32),
+        gift_factor=np.round(16 * (_GIFT_BASE + 1.5 * giving.mean(axis=1))).astype(np.int32),
         trip_chance=chances[travel.LEAD_WEEKS :],
         trip_day_cdf=first_days[travel.LEAD_WEEKS :],
     )
@@ -362,7 +364,7 @@ def _ordinary(
 
 
 def _foreign_row(kind: Array, state: evolution.State, u8: Array) -> Array:
-    """Row of the table of foreign desires: gift, an elder (proxy), who shares the account, misclick, curiosity."""
+    """Row of the table of foreign desires: gift, whom one buys for, who shares the account, misclick, curiosity."""
     gender, age, marital, child = (state.tags[_TAG[n]] for n in ("gender", "age_band", "marital_status", "child_stage"))
     man, woman, small, elder = (noise.FIRST_COMPANION + n for n in range(4))
     spouse = jnp.where(gender == 0, woman, man)
@@ -370,8 +372,9 @@ def _foreign_row(kind: Array, state: evolution.State, u8: Array) -> Array:
     couple = (marital == 1) | (marital == 2)
     shares = jnp.where(at_school & (u8 < 102), small, jnp.where(couple, spouse, elder))
     shares = jnp.where(u8 > 217, elder, shares)
-    curious = jnp.asarray(noise.EXPLORER_ROW)[gender, age]
-    return jnp.select([kind == 0, kind == 1, kind == 2, kind == 3], [0, elder, shares, 1], curious)
+    bought_for = jnp.where(couple & (u8 < 128), spouse, elder)
+    curious = jnp.asarray(noise.EXPLORER_ROW)[age]
+    return jnp.select([kind == 0, kind == 1, kind == 2, kind == 3], [0, bought_for, shares, 1], curious)
 
 
 def _reach(u16: Array, need: Array, kind: Array, order_factor: Array, course: Course, table: Tables) -> Array:

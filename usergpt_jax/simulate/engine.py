@@ -6,6 +6,7 @@ Paper: §2.1.
 """
 
 import dataclasses
+import datetime
 import functools
 from typing import Any
 
@@ -79,13 +80,16 @@ class Engine:
     ) -> None:
         self._locale, self._seed = locale, seed
         self._start_day, self._as_of_day = start_day, as_of_day
-        days = calendar.load(locale, start_day, as_of_day - start_day)
+        earliest = calendar.epoch_day(datetime.date(calendar.FIRST_YEAR, 1, 1))
+        warm_up = min(dynamics.WARM_UP_WEEKS, (start_day - earliest) // dynamics.WEEK_DAYS)
+        self._first_day = start_day - dynamics.WEEK_DAYS * warm_up
+        days = calendar.load(locale, self._first_day, as_of_day - self._first_day)
         self._profile, self._discount = days.profile, days.discount
         mesh = jax.sharding.Mesh(np.array(devices or jax.local_devices()), ("users",))
         self._n_devices = mesh.size
         self._rows = NamedSharding(mesh, PartitionSpec("users"))
         same = NamedSharding(mesh, PartitionSpec())
-        self._weeks = jax.device_put(dynamics.week_tables(locale, seed, start_day, as_of_day), same)
+        self._weeks = jax.device_put(dynamics.week_tables(locale, seed, self._first_day, as_of_day), same)
         self._table = jax.device_put(dynamics.device_tables(locale), same)
         self._shelf = jax.device_put(sessions.device_shelf(locale), same)
 
@@ -133,7 +137,7 @@ class Engine:
             row,
             call,
             item,
-            start_day=self._start_day,
+            start_day=self._first_day,
             as_of_day=self._as_of_day,
             discount=self._discount,
             locale=self._locale,
@@ -141,9 +145,8 @@ class Engine:
 
     def _chosen(self, course: persona.Course, week: dynamics.Week) -> sessions.Sessions:
         """The sessions that happen, by user and time to within a day."""
-        happens = week.happens & (
-            np.arange(week.day.shape[1])[:, None] * dynamics.WEEK_DAYS + week.day < self._as_of_day - self._start_day
-        )
+        day = self._first_day + np.arange(week.day.shape[1])[:, None] * dynamics.WEEK_DAYS + week.day
+        happens = week.happens & (day >= self._start_day) & (day < self._as_of_day)
         user, number, slot = np.nonzero(happens)
         day = number * dynamics.WEEK_DAYS + week.day[user, number, slot]
         order = np.lexsort((day, user))
@@ -180,7 +183,7 @@ class Engine:
         user, number = user[row], number[row] + 1
         return InterestChanges(
             user=user,
-            day=self._start_day + dynamics.WEEK_DAYS * number,
+            day=self._first_day + dynamics.WEEK_DAYS * number,
             interest=interest,
             gained=((held[user, number] >> interest) & 1).astype(bool),
         )

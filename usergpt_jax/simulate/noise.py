@@ -1,7 +1,7 @@
 """What is on the account but not about its owner's needs, as tables of desires to draw from.
 
-Gifts, goods bought for a parent (proxy), other people on the account, misclicks, and exploration: browsing out of
-curiosity what people of the same age and gender like. How often each happens is a trait of the user.
+Gifts, goods bought for a spouse or a parent (proxy), other people on the account, misclicks, and exploration: browsing
+out of curiosity what the feed shows people of the same age. How often each happens is a trait of the user.
 
 Paper: §2.1 (quality assurance: noise is injected), §3.2 (failure modes).
 """
@@ -11,7 +11,7 @@ import functools
 import numpy as np
 
 from usergpt_jax import schema
-from usergpt_jax.simulate import evolution, fixed
+from usergpt_jax.simulate import fixed
 from usergpt_jax.simulate import needs as needs_lib
 from usergpt_jax.tags import HPR18
 
@@ -44,8 +44,9 @@ COMPANIONS = {
         "occupation": "retired",
     },
 }  # fmt: skip
-_EXPLORERS = tuple((gender, age) for gender in ("male", "female") for age in ("18-22", "30-34", "50-59"))
-ROWS = ("gift", "misclick", *(f"explore:{g}:{a}" for g, a in _EXPLORERS), *COMPANIONS)
+_EXPLORERS = ("18-22", "30-34", "50-59")  # by age: the feed shows everybody what most people of an age look at
+_FEED_EXPONENT = 1.2  # of the popularity of desires by rank in the feed: Zipf
+ROWS = ("gift", "misclick", *(f"explore:{age}" for age in _EXPLORERS), *COMPANIONS)
 FIRST_EXPLORER, FIRST_COMPANION = 2, 2 + len(_EXPLORERS)
 _ONLINE = tuple(schema.SOURCES.index(name) for name in ("ecommerce", "delivery"))
 
@@ -57,10 +58,13 @@ def desire_table(locale: str) -> np.ndarray:
     online = np.isin(library.sources, _ONLINE)
     goes_out = library.sources != schema.SOURCES.index("other")
     plain = np.exp(np.clip(library.log_rate / fixed.LOG_STEPS, np.log(0.5), None))
-    rows = [library.gift * online, np.sqrt(plain) * goes_out]
-    for gender, age in _EXPLORERS:
-        curious = _weights(library, {"gender": gender, "age_band": age, "occupation": "office"}, floor=-3.0)
-        rows.append(np.sqrt(curious) * goes_out)
+    rows = [library.gift * online, plain * goes_out]
+    for age in _EXPLORERS:
+        both = [{"gender": gender, "age_band": age, "occupation": "office"} for gender in ("male", "female")]
+        popular = sum(_weights(library, values, floor=-3.0) for values in both) * goes_out
+        rank = np.empty(len(popular))
+        rank[np.argsort(-popular, kind="stable")] = np.arange(1, len(popular) + 1)
+        rows.append((popular > 0) * rank**-_FEED_EXPONENT)
     rows += [_weights(library, values) * online for values in COMPANIONS.values()]
     return fixed.sampler(np.array(rows), N_DRAWS)
 
@@ -73,13 +77,6 @@ def _weights(library: needs_lib.Needs, values: dict[str, str], floor: float = -2
     return np.exp(library.log_rate / fixed.LOG_STEPS + np.maximum(factors, floor))
 
 
-# Row of `desire_table` for an explorer of each gender and age band.
-EXPLORER_ROW = np.array(
-    [
-        [FIRST_EXPLORER + 3 * gender + (0 if band < 3 else 1 if band < 6 else 2) for band in range(10)]
-        for gender in range(2)
-    ],
-    np.int32,
-)
-assert len(HPR18["age_band"].values) == EXPLORER_ROW.shape[1]
-assert evolution.STATE_TAGS[:2] == ("gender", "age_band")
+# Row of `desire_table` for an explorer of each age band.
+EXPLORER_ROW = np.array([FIRST_EXPLORER + (0 if band < 3 else 1 if band < 6 else 2) for band in range(10)], np.int32)
+assert len(HPR18["age_band"].values) == len(EXPLORER_ROW)

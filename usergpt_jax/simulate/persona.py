@@ -317,10 +317,11 @@ def _habits(u: Uniforms, known: Known) -> Known:
     chances = [
         0.02 + 0.04 * u[:, 8] + 0.005 * np.clip(agreeableness, -2, 2),
         0.004 + 0.03 * u[:, 14] ** 2,
-        np.where(u[:, 6] < 0.45, 0.02 + 0.12 * u[:, 7], 0.0),
+        # Most accounts are used alone, some lent now and then, a few run for the whole household.
+        np.select([u[:, 6] < 0.36, u[:, 6] < 0.45], [0.02 + 0.12 * u[:, 7], 0.4 + 0.4 * u[:, 7]], 0.0),
         0.02 + 0.06 * u[:, 9],
-        0.04 + 0.05 * u[:, 15] + 0.015 * np.clip(openness, -2, 2),
-        np.full(len(u), 0.035),
+        0.08 + 0.08 * u[:, 15] + 0.02 * np.clip(openness, -2, 2),
+        np.full(len(u), 0.06),
     ]
     years = np.clip(known["age_years"], 18, 70) - 18
     return {

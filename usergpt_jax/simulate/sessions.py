@@ -31,12 +31,14 @@ _ORDERING = tools.REACHES.index("ordering")
 # Seconds between two calls: half of them within 20 s, one in a hundred after more than four minutes.
 _GAP_DRAWS = 256
 _GAPS = np.round(np.exp(3.0 + 1.1 * ndtri((np.arange(_GAP_DRAWS) + 0.5) / _GAP_DRAWS))).astype(np.int32) + 2
-_HABIT = 150  # chance out of 256 that a meal or a visit is at the usual venue
-_SECOND_BRAND = 90  # chance out of 256 of the second brand of a price tier
+_HABIT = 215  # chance out of 256 that a meal or a visit is at the usual venue
+_SECOND_BRAND = 70  # chance out of 256 of the second brand of a price tier
 _ZIPF_DRAWS = 256
-# Variant by popularity: Zipf with exponent 1 over n variants, by draw: [n - 1, draws].
-_VARIANT = np.stack([fixed.sampler(1.0 / np.arange(1, n + 1), _ZIPF_DRAWS) for n in range(1, catalog.MAX_VARIANTS + 1)])
-_SECOND_SHOP = 100  # chance out of 256 of the second listing of a product
+# Variant by popularity: Zipf with exponent 1.5 over n variants, by draw: [n - 1, draws].
+_VARIANT = np.stack(
+    [fixed.sampler(np.arange(1.0, n + 1) ** -1.5, _ZIPF_DRAWS) for n in range(1, catalog.MAX_VARIANTS + 1)]
+)
+_SECOND_SHOP = 64  # chance out of 256 of the second listing of a product
 _HALF_HOURS, _HALF_HOUR_SECONDS = 48, 1800
 _MAX_OFFSET = 18_000  # seconds a session may last
 _SESSION_SALT = 1 << 20  # keys of sessions start here, above those of weeks
@@ -93,6 +95,7 @@ class Details(NamedTuple):
     leaf: Array
     variant: Array  # -1: drawn anew for each item
     habit: Array  # chance out of 256 of the favourite brand or venue
+    goes_out: Array  # 1 for meals and visits, which have one venue for each price tier and variant
     base_tier: Array  # price tier in 1/64
     second: Array  # of the day at the first call
     place: Array
@@ -155,6 +158,7 @@ def detail(keys: Array, s: Sessions, shelf: Shelf, n_parts: int) -> Details:
         leaf=leaf.astype(jnp.int16),
         variant=_age_variant(high16[:, 0], leaf, s.child_months.astype(jnp.int32), for_other, shelf).astype(jnp.int8),
         habit=jnp.where(out, _HABIT, s.loyalty).astype(jnp.int16),
+        goes_out=out.astype(jnp.int8),
         base_tier=(38 + 61 * level).astype(jnp.int16),
         second=jnp.maximum(jnp.minimum(second, closing - 1 - offsets[:, -1].astype(jnp.int32)), 0),
         place=_place(s, source, u16[:, 2], n_parts, shelf),
@@ -275,7 +279,8 @@ def items(details: Details, n_variants: Array, row: Array, view: Array) -> Items
     normal = jnp.asarray(fixed.NORMAL)[(words[:, 0] & (fixed.NORMAL_DRAWS - 1)).astype(jnp.int32)]
     tier = (details.base_tier[row].astype(jnp.int32) + ((normal * 70) >> 6) + 32) >> 6
     tier = jnp.clip(tier, 0, catalog.N_TIERS - 1)
-    brand = 2 * tier + (((words[:, 0] >> 10) & 0xFF) < _SECOND_BRAND)
+    shops = details.goes_out[row] == 0
+    brand = 2 * tier + (shops & (((words[:, 0] >> 10) & 0xFF) < _SECOND_BRAND))
     n = n_variants[details.leaf[row].astype(jnp.int32)]
     popular = jnp.asarray(_VARIANT)[n - 1, (words[:, 1] & (_ZIPF_DRAWS - 1)).astype(jnp.int32)]
     variant = details.variant[row].astype(jnp.int32)
@@ -283,7 +288,7 @@ def items(details: Details, n_variants: Array, row: Array, view: Array) -> Items
     return Items(
         brand=brand.astype(jnp.int8),
         variant=jnp.where(variant >= 0, variant, popular).astype(jnp.int8),
-        shop=(((words[:, 1] >> 8) & 0xFF) < _SECOND_SHOP).astype(jnp.int8),
+        shop=(shops & (((words[:, 1] >> 8) & 0xFF) < _SECOND_SHOP)).astype(jnp.int8),
         quantity=(1 + jnp.sum(((drawn[:, 1] >> 16) & 0xFF).astype(jnp.int32)[:, None] >= three, axis=1)).astype(
             jnp.int8
         ),

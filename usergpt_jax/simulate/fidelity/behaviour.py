@@ -72,7 +72,7 @@ def volume(log: Log) -> dict[str, Measure]:
 
 def places_visited(log: Log) -> dict[str, Measure]:
     """Visits of one user to one place: how many places a city has is for the gazetteer, so users are kept apart."""
-    counts = visits_per_place(log)
+    counts = visits_per_venue(log)
     if not len(counts):
         return {}
     return {
@@ -82,10 +82,10 @@ def places_visited(log: Log) -> dict[str, Measure]:
     }
 
 
-def visits_per_place(log: Log) -> Int[np.ndarray, " N"]:
-    """How often each user visited each place they visited at all."""
+def visits_per_venue(log: Log) -> Int[np.ndarray, " N"]:
+    """How often each venue, an item at a place, was visited by anybody; venues without a visit are left out."""
     chosen = log.where(action="visit") & (log.place.number >= 0)
-    key = log.user.number[chosen].astype(np.int64) * len(log.place.values) + log.place.number[chosen]
+    key = log.item.number[chosen].astype(np.int64) * len(log.place.values) + log.place.number[chosen]
     return np.unique(key, return_counts=True)[1]
 
 

@@ -106,7 +106,7 @@ def tails(log: Log) -> Plots:
     for title, values in (("Return times", held.returns_days), ("Interest durations", held.durations_days)):
         if len(values):
             found.append((title, _tail(values, "days")))
-    visits = behaviour.visits_per_place(log)
+    visits = behaviour.visits_per_venue(log)
     if len(visits):
         series = [Series("visits", "measured", *survival(visits))]
         labels = {"x_label": "visits", "y_label": "share with as many"}
