@@ -23,7 +23,7 @@ from ml_collections import ConfigDict
 
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="How fast the simulator is.")
     parser.add_argument("--users", type=int, default=2048)
     parser.add_argument("--years", type=int, default=3)
     parser.add_argument("--batch", type=int, default=256)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from usergpt_jax import schema
-from usergpt_jax.simulate import calendar, catalog, dynamics, emit, engine, evolution, places, tools, travel
+from usergpt_jax.simulate import calendar, catalog, emit, engine, evolution, places, tools, travel, week_tables
 from usergpt_jax.simulate import needs as needs_lib
 from usergpt_jax.simulate import world as world_lib
 from usergpt_jax.tags import HPR18
@@ -236,10 +236,10 @@ def test_interests_drift_with_behaviour(batch):
     assert changes.gained.any()
     assert not changes.gained.all()
     assert len(changes.user) < 1.5 * 160
-    assert (np.diff(np.sort(batch.interests, axis=1)) >= 0).all()
-    started = (batch.course.interests >= 0).sum()
-    ended = (batch.interests >= 0).sum()
-    assert ended == started + changes.gained.sum() - (~changes.gained).sum() or (batch.interests >= 0).all(1).any()
+    gained, lost = int(changes.gained.sum()), int((~changes.gained).sum())
+    started, ended = int((batch.course.interests >= 0).sum()), int((batch.interests >= 0).sum())
+    crowded = int((batch.interests >= 0).all(axis=1).sum())  # who holds more than fit
+    assert 0 <= started + gained - lost - ended <= 2 * crowded
 
 
 def test_a_satisfied_need_rests(batch):
@@ -257,7 +257,7 @@ def test_a_satisfied_need_rests(batch):
 
 
 def test_week_tables_put_sales_on_their_days(days):
-    weeks = dynamics.week_tables("cn", 0, days[0], days[1])
+    weeks = week_tables.week_tables("cn", 0, days[0], days[1])
     shop = int(np.nonzero(needs_lib.load("cn").sources == schema.SOURCES.index("ecommerce"))[0][0])
     eleventh = calendar.epoch_day(calendar.datetime.date(2023, 11, 11))
     week, day = divmod(eleventh - days[0], 7)

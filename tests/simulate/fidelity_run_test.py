@@ -128,6 +128,7 @@ def test_causes_are_shares_of_sessions(events):
 
 def test_a_session_walks_from_idle_through_the_states_and_back(events):
     counts = decisions.state_transitions(events, "cn")
+    assert counts is not None
     shares = dict(zip(decisions.STATES, counts.tolist(), strict=True))
     n = N_USERS * 30
     assert shares["idle"] == [0, 0, n, 0]  # every session starts with a search
@@ -136,8 +137,8 @@ def test_a_session_walks_from_idle_through_the_states_and_back(events):
     assert shares["ordering"][0] == n
 
 
-def test_places_are_counted_by_user(events):
-    assert behaviour.visits_per_place(events).tolist() == [6] * N_USERS
+def test_a_venue_is_a_title_at_a_place(events):
+    assert behaviour.visits_per_venue(events).sum() == N_USERS * 6
 
 
 def test_spells_of_a_category_end_with_a_pause():

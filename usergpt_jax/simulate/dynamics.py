@@ -17,16 +17,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from usergpt_jax import schema
-from usergpt_jax.simulate import calendar, evolution, fixed, noise, places, priors, tools, travel
-from usergpt_jax.simulate import needs as needs_lib
+from usergpt_jax.simulate import evolution, fixed, noise, tools
+from usergpt_jax.simulate.itinerary import AWAY_SLOTS, BOOKING_SLOTS, Column, Trip, no_trip, plan_trip, trip_sessions
 from usergpt_jax.simulate.persona import Course
-from usergpt_jax.tags import HPR18
+from usergpt_jax.simulate.week_tables import PRESSURE_STEPS, RECIPROCAL_BITS, WEEK_DAYS, Tables, Weeks
 
 ORDINARY_SLOTS = 24
-BOOKING_SLOTS = 2
-AWAY_SLOTS = 2
 SLOTS = ORDINARY_SLOTS + BOOKING_SLOTS + AWAY_SLOTS
-WEEK_DAYS = 7
 MONTH_WEEKS = 4
 WARM_UP_WEEKS = 8  # simulated before the log begins, so that needs and trips are under way on its first day
 
@@ -39,14 +36,12 @@ _STALE_DAYS = np.array([120, 420])  # a stale week lives as the user did so many
 # Chance by source (ecommerce, delivery, travel, poi, other) that a session goes beyond browsing, and that it orders.
 _SEARCHES = fixed.chance(np.array([0.66, 0.9, 0.6, 1.0, 1.0]))
 _ORDERS = fixed.chance(np.array([0.30, 0.77, 0.40, 0.93, 1.0]))
-_GIFT_BASE = 0.65  # on the chance of a gift, with 1.5 more on days when people give: about 1 over a year
 _GIFT_ORDERS = fixed.chance(0.8)
 
 # How a need presses by the time since it was satisfied, in eighths of its cadence; 256 is its usual rate.
-_PRESSURE_STEPS, _PRESSURE_CADENCES = 8, 4
-_EIGHTHS = np.arange(_PRESSURE_STEPS * _PRESSURE_CADENCES + 1)
+_PRESSURE_CADENCES = 4
+_EIGHTHS = np.arange(PRESSURE_STEPS * _PRESSURE_CADENCES + 1)
 _PRESSURE = np.minimum(256 * (_EIGHTHS / 8) ** 2, 256 + 5 * np.maximum(_EIGHTHS - 8, 0)).astype(np.int32)
-_RECIPROCAL_BITS = 12
 # Preferential return: each doubling of a desire's recent sessions lifts its log rate; an eighth is forgotten a month.
 _RETURN_LIFT, _RETURN_BASE = 12, 28
 _INERTIA = fixed.chance(0.3)  # a need left open is taken up again
@@ -65,141 +60,22 @@ _STALE, _HOT = schema.CAUSES.index("stale_stage"), schema.CAUSES.index("hot_topi
 _TAG = {name: number for number, name in enumerate(evolution.STATE_TAGS)}
 _SHOP, _TRAVEL, _POI, _DELIVERY = (schema.SOURCES.index(n) for n in ("ecommerce", "travel", "poi", "delivery"))
 _BROWSING, _SEARCHING, _ORDERING = range(len(tools.REACHES))
-_STAGE_TAGS = ("life_stage", "child_stage", "housing_tenure")
-
-
-class Tables(NamedTuple):
-    """Library and trips as device arrays; all integers, matrices as float32 that hold integers exactly."""
-
-    log_rate: Array  # [N]
-    state_weights: Array  # [F, N]
-    interest_weights: Array  # [I, N]
-    preference_weights: Array  # [2, 90, N]
-    interest_of_need: Array  # [N], I where none
-    source: Array  # [N]
-    kind_cause: Array  # [N]
-    browses: Array  # [N] 1: the intent is to browse, never to order
-    fixed_place: Array  # [N] 1: at home or at work, not done when away
-    planned: Array  # [N] 1: booked through trips only
-    cadence_days: Array  # [N]
-    eighths_a_day: Array  # [N] eighths of the cadence in a day, in 1 / 2**_RECIPROCAL_BITS
-    staged: Array  # [N] 1: belongs to a stage of life
-    foreign: Array  # [ROWS, DRAWS]
-    booking: Array  # [KINDS, 5, DRAWS]
-    visiting: Array  # [DRAWS]
-    kind_cdf: Array  # [5, KINDS]
-    away_cdf: Array  # [3, Z]
-    near_cdf: Array  # [provinces, Z]
-    city_province: Array  # [Y]
-
-
-class Weeks(NamedTuple):
-    """What is the same for all users, an entry for each week."""
-
-    number: Array  # [W]
-    day: Array  # first epoch day [W]
-    calendar_log: Array  # log factor of each desire, mean over the week [W, N]
-    day_cdf: Array  # cumulative chance of each day for a desire [W, N, 7], int16
-    hot: Array  # chance that a session of the desire is owed to a hot topic [W, N]
-    order_factor: Array  # on the chance to order, in 1/256, by day [W, 7]
-    gift_factor: Array  # on the chance of a gift, in 1/16 [W]
-    trip_chance: Array  # that a trip starts LEAD_WEEKS later, by pattern [W, 5]
-    trip_day_cdf: Array  # its first day [W, 5, 7]
-
-
-class Trip(NamedTuple):
-    """A trip: first and last epoch day, destination number, kind; days below 0 when there is none."""
-
-    start_day: Array
-    end_day: Array
-    destination: Array
-    kind: Array
 
 
 class Week(NamedTuple):
     """What a week left: its sessions [SLOTS] and the state they happened in."""
 
-    happens: Bool[Array, "..."]
-    day: Int[Array, "..."]  # of the week
-    need: Int[Array, "..."]
-    cause: Int[Array, "..."]
-    reach: Int[Array, "..."]  # number in tools.REACHES
-    destination: Int[Array, "..."]  # where the user is or a booking leads to, -1: home
-    tags: Int[Array, "..."]
-    city: Int[Array, "..."]
-    child_months: Int[Array, "..."]
-    held: Int[Array, "..."]  # bit i: interest i is held
+    happens: Column
+    day: Column  # of the week
+    need: Column
+    cause: Column
+    reach: Column  # number in tools.REACHES
+    destination: Column  # where the user is or a booking leads to, -1: home
+    tags: Column
+    city: Column
+    child_months: Column
+    held: Column  # bit i: interest i is held
     plan: Trip  # planned this week
-
-
-def device_tables(locale: str) -> Tables:
-    """Loads the library and the trip tables of a locale."""
-    library, trips = needs_lib.load(locale), travel.load(locale)
-    stages = [HPR18.names.index(name) for name in _STAGE_TAGS]
-    conditional = (library.state_weights <= fixed.LOG_ZERO // 2).any(axis=0)
-    cadence = np.maximum(library.cadence_days, 1)
-    fixed_places = [needs_lib.PLACES.index(name) for name in ("home", "work")]
-    columns = {
-        "log_rate": library.log_rate,
-        "state_weights": library.state_weights.astype(np.float32),
-        "interest_weights": library.interest_weights.astype(np.float32),
-        "preference_weights": library.preference_weights.astype(np.float32),
-        "interest_of_need": interest_of_need(library),
-        "source": library.sources,
-        "kind_cause": needs_lib.CAUSE_OF_KIND[library.kinds],
-        "browses": np.array([goal == "browse" for goal in library.goals], np.int32),
-        "fixed_place": (np.isin(library.places, fixed_places) & (library.sources == _POI)).astype(np.int32),
-        "planned": trips.planned.astype(np.int32),
-        "cadence_days": cadence,
-        "eighths_a_day": (_PRESSURE_STEPS << _RECIPROCAL_BITS) // cadence,
-        "staged": (library.evidence[:, stages].any(axis=1) | conditional).astype(np.int32),
-        "foreign": noise.desire_table(locale),
-        "booking": trips.booking,
-        "visiting": trips.visiting,
-        "kind_cdf": trips.kind_cdf,
-        "away_cdf": trips.away_cdf,
-        "near_cdf": trips.near_cdf,
-        "city_province": places.load(locale).city_province,
-    }
-    return Tables(**{name: jnp.asarray(value) for name, value in columns.items()})
-
-
-def interest_of_need(library: needs_lib.Needs) -> np.ndarray:
-    """The interest that each desire speaks for, or the number of interests [N]."""
-    declared = library.evidence[:, HPR18.names.index("interests")]
-    return np.where(declared, library.interest_weights.argmax(axis=0), len(priors.INTERESTS)).astype(np.int32)
-
-
-def week_tables(locale: str, seed: int, start_day: int, as_of_day: int) -> Weeks:
-    """Calendar, topics and trips of the weeks that cover [start_day, as_of_day), both epoch days."""
-    library = needs_lib.load(locale)
-    n_days = as_of_day - start_day
-    n_weeks = -(-n_days // WEEK_DAYS)
-    days = calendar.load(locale, start_day, n_days)
-    topics = calendar.topic_features(calendar.topics(locale, seed, start_day, n_days), start_day, n_days)
-    news = topics.astype(np.float64) @ library.topic_weights
-    log_factor = days.features.astype(np.float64) @ library.calendar_weights / fixed.LOG_STEPS
-    factor = np.exp(log_factor + news / fixed.LOG_STEPS) * days.source_factor[:, library.sources]
-    factor = np.pad(factor, ((0, n_weeks * WEEK_DAYS - n_days), (0, 0)))  # nothing happens after the log ends
-    by_day = factor.reshape(n_weeks, WEEK_DAYS, -1).transpose(0, 2, 1)
-    order = np.pad(days.order_factor, (0, n_weeks * WEEK_DAYS - n_days), constant_values=1.0)
-    gifts = ("festival_lead", "main_festival", "lovers_day", "parents_day", "childrens_day")
-    giving = days.features[:, [calendar.FEATURES.index(name) for name in gifts]].any(axis=1)
-    giving = np.pad(giving, (0, n_weeks * WEEK_DAYS - n_days)).reshape(n_weeks, WEEK_DAYS)
-    owed = -np.expm1(-np.pad(news, ((0, n_weeks * WEEK_DAYS - n_days), (0, 0))) / fixed.LOG_STEPS)
-    owed = (owed.reshape(n_weeks, WEEK_DAYS, -1) * by_day.transpose(0, 2, 1)).sum(1) / np.maximum(by_day.sum(2), 1e-9)
-    chances, first_days = travel.start_chances(locale, start_day, n_weeks + travel.LEAD_WEEKS)
-    return Weeks(
-        number=np.arange(n_weeks, dtype=np.int32),
-        day=(start_day + WEEK_DAYS * np.arange(n_weeks)).astype(np.int32),
-        calendar_log=fixed.log_units(by_day.mean(axis=2)),
-        day_cdf=(fixed.cumulative(by_day, 1 << 14)).astype(np.int16),
-        hot=fixed.chance(owed),
-        order_factor=np.round(order * 256).astype(np.int32).reshape(n_weeks, WEEK_DAYS),
-        gift_factor=np.round(16 * (_GIFT_BASE + 1.5 * giving.mean(axis=1))).astype(np.int32),
-        trip_chance=chances[travel.LEAD_WEEKS :],
-        trip_day_cdf=first_days[travel.LEAD_WEEKS :],
-    )
 
 
 class _Carry(NamedTuple):
@@ -212,10 +88,6 @@ class _Carry(NamedTuple):
     open_need: Array  # -1: none
     trip: Trip  # under way or ahead
     following: Trip  # planned for a week after `trip` has ended
-
-
-def _no_trip() -> Trip:
-    return Trip(*(jnp.int32(value) for value in (-100, -100, 0, 0)))
 
 
 def simulate_user(key: Array, course: Course, weeks: Weeks, table: Tables) -> tuple[Week, Int[Array, " I"]]:
@@ -234,8 +106,8 @@ def simulate_user(key: Array, course: Course, weeks: Weeks, table: Tables) -> tu
         held=held,
         month=jnp.zeros(n_interests + 1, jnp.int32),
         open_need=jnp.int32(-1),
-        trip=_no_trip(),
-        following=_no_trip(),
+        trip=no_trip(),
+        following=no_trip(),
     )
 
     def step(carry: _Carry, week: Weeks) -> tuple[_Carry, Week]:
@@ -272,7 +144,7 @@ def _week(
     was_stale = jnp.any(seen.tags != state.tags) | jnp.any(seen.phases != state.phases)
     over = carry.trip.end_day < week.day
     trip = jax.tree.map(lambda following, now: jnp.where(over, following, now), carry.following, carry.trip)
-    following = jax.tree.map(lambda none, planned: jnp.where(over, none, planned), _no_trip(), carry.following)
+    following = jax.tree.map(lambda none, planned: jnp.where(over, none, planned), no_trip(), carry.following)
     cdf, may = _need_cdf(own_log_rate, seen, carry, week, table)
     happens, day, need, cause, reach = _ordinary(bits[:ORDINARY_SLOTS], course, state, carry, week, cdf, table)
     cause = jnp.where((cause == table.kind_cause[need]) & was_stale & (table.staged[need] == 1), _STALE, cause)
@@ -281,8 +153,8 @@ def _week(
     goes_out = (table.source[need] == _POI) | (table.source[need] == _DELIVERY)
     place = jnp.where(away & goes_out, trip.destination, place)
     happens &= ~(away & (table.fixed_place[need] == 1))
-    plan = _plan(bits[-1], bits[-2], course, state, trip, following, week, table)
-    forced = _forced(bits[ORDINARY_SLOTS:-2], plan, trip, may, course, week, table)
+    plan = plan_trip(bits[-1], bits[-2], course, state, trip, following, week, table)
+    forced = trip_sessions(bits[ORDINARY_SLOTS:-2], plan, trip, may, course, week, table)
     happens, day, need, cause, reach, place = (
         jnp.concatenate(pair) for pair in zip((happens, day, need, cause, reach, place), forced, strict=True)
     )
@@ -320,7 +192,7 @@ def _need_cdf(
     log_rate += jnp.matmul(carry.held.astype(jnp.float32), table.interest_weights, precision=exact).astype(jnp.int32)
     weights = jnp.asarray(fixed.WEIGHTS)[jnp.clip(log_rate, fixed.LOG_ZERO, fixed.LOG_TOP) - fixed.LOG_ZERO]
     since = jnp.clip(week.day + WEEK_DAYS // 2 - carry.last, 0, _PRESSURE_CADENCES * table.cadence_days)
-    pressure = jnp.asarray(_PRESSURE)[(since * table.eighths_a_day) >> _RECIPROCAL_BITS]
+    pressure = jnp.asarray(_PRESSURE)[(since * table.eighths_a_day) >> RECIPROCAL_BITS]
     return jnp.cumsum((weights * pressure) >> 8), by_state > fixed.LOG_ZERO // 2
 
 
@@ -390,69 +262,6 @@ def _reach(u16: Array, need: Array, kind: Array, order_factor: Array, course: Co
     orders = jnp.where(never, 0, orders)
     searches = jnp.where((kind == 3) | (kind == 4), 0, jnp.asarray(_SEARCHES)[source])
     return jnp.where(u16 < orders, _ORDERING, jnp.where(u16 < jnp.maximum(searches, orders), _SEARCHING, _BROWSING))
-
-
-def _draw(cdf: Array, u16: Array) -> Array:
-    return jnp.minimum(jnp.sum(cdf <= u16), cdf.shape[0] - 1).astype(jnp.int32)
-
-
-def _plan(
-    bits: Array,
-    more: Array,
-    course: Course,
-    state: evolution.State,
-    trip: Trip,
-    following: Trip,
-    week: Weeks,
-    table: Tables,
-) -> Trip:
-    """The trip planned this week, if any: it starts LEAD_WEEKS later."""
-    u = [(word & 0xFFFF).astype(jnp.int32) for word in (bits[2], bits[2] >> 16, bits[3], bits[3] >> 16, more[1])]
-    pattern = state.tags[_TAG["travel_pattern"]]
-    first_week = week.day + travel.LEAD_WEEKS * WEEK_DAYS
-    kind = _draw(table.kind_cdf[pattern], u[1])
-    at_home = course.hometown_city == state.city
-    kind = jnp.where((kind == 0) & at_home, travel.KINDS.index("near"), kind)
-    away = _draw(table.away_cdf[jnp.clip(kind - 1, 0, 2)], u[2])
-    near = _draw(table.near_cdf[table.city_province[state.city]], u[2])
-    where = jnp.select([kind == 0, kind == travel.KINDS.index("near")], [course.hometown_city, near], away)
-    days = jnp.asarray(travel.DAYS)[kind]
-    length = days[0] + (u[3] * (days[1] - days[0] + 1) >> 16)
-    start = first_week + _draw(week.trip_day_cdf[pattern], u[4])
-    starts = (u[0] < week.trip_chance[pattern]) & (trip.end_day < first_week) & (where != state.city)
-    starts &= (following.start_day < 0) & (course.avoided[_TRAVEL] == 0)
-    nothing = jnp.int32(-100)
-    return Trip(
-        start_day=jnp.where(starts, start, nothing),
-        end_day=jnp.where(starts, start + length - 1, nothing),
-        destination=where.astype(jnp.int32),
-        kind=kind.astype(jnp.int32),
-    )
-
-
-def _forced(
-    bits: Array, plan: Trip, trip: Trip, may: Array, course: Course, week: Weeks, table: Tables
-) -> tuple[Array, Array, Array, Array, Array, Array]:
-    """Sessions that a trip brings: bookings in the week of the plan, visits on the days away."""
-    draw = (bits[:, 0] & (noise.N_DRAWS - 1)).astype(jnp.int32)
-    books = jnp.arange(len(bits)) < BOOKING_SLOTS
-    need = jnp.where(books, table.booking[plan.kind, course.consumption_level, draw], table.visiting[draw])
-    day = jnp.where(books, (bits[:, 1] % WEEK_DAYS).astype(jnp.int32), 0)
-    low, high = (jnp.clip(edge - week.day, -1, WEEK_DAYS) for edge in (trip.start_day, trip.end_day))
-    low, high = jnp.maximum(low, 0), jnp.minimum(high, WEEK_DAYS - 1)
-    n_days = jnp.maximum(high - low + 1, 0)
-    out = low + ((bits[:, 1] & 0xFFFF).astype(jnp.int32) * n_days >> 16)
-    chosen = (bits[:, 2] & 0xFFFF).astype(jnp.int32) < fixed.chance(np.array([1.0, 0.6, 0.85, 0.6]))
-    happens = chosen & jnp.where(books, plan.start_day >= 0, n_days > 0)
-    happens &= may[need] & (course.avoided[table.source[need]] == 0)
-    return (
-        happens,
-        jnp.where(books, day, out),
-        need,
-        table.kind_cause[need],
-        jnp.full(len(bits), _ORDERING),
-        jnp.where(books, plan.destination, trip.destination),
-    )
 
 
 def _next(

@@ -8,6 +8,7 @@ Paper: §2.1.
 import dataclasses
 import datetime
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -15,7 +16,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from usergpt_jax.simulate import calendar, dynamics, emit, evolution, persona, places, sessions, tools
+from usergpt_jax.simulate import (
+    calendar,
+    dynamics,
+    emit,
+    evolution,
+    itinerary,
+    persona,
+    places,
+    sessions,
+    tools,
+    week_tables,
+)
+from usergpt_jax.simulate.week_tables import WEEK_DAYS
 
 MAX_INTERESTS = 5
 
@@ -76,21 +89,21 @@ class Engine:
     """
 
     def __init__(
-        self, *, locale: str, seed: int, start_day: int, as_of_day: int, devices: list[jax.Device] | None = None
+        self, *, locale: str, seed: int, start_day: int, as_of_day: int, devices: Sequence[Any] | None = None
     ) -> None:
         self._locale, self._seed = locale, seed
         self._start_day, self._as_of_day = start_day, as_of_day
         earliest = calendar.epoch_day(datetime.date(calendar.FIRST_YEAR, 1, 1))
-        warm_up = min(dynamics.WARM_UP_WEEKS, (start_day - earliest) // dynamics.WEEK_DAYS)
-        self._first_day = start_day - dynamics.WEEK_DAYS * warm_up
+        warm_up = min(dynamics.WARM_UP_WEEKS, (start_day - earliest) // WEEK_DAYS)
+        self._first_day = start_day - WEEK_DAYS * warm_up
         days = calendar.load(locale, self._first_day, as_of_day - self._first_day)
         self._profile, self._discount = days.profile, days.discount
         mesh = jax.sharding.Mesh(np.array(devices or jax.local_devices()), ("users",))
         self._n_devices = mesh.size
         self._rows = NamedSharding(mesh, PartitionSpec("users"))
         same = NamedSharding(mesh, PartitionSpec())
-        self._weeks = jax.device_put(dynamics.week_tables(locale, seed, self._first_day, as_of_day), same)
-        self._table = jax.device_put(dynamics.device_tables(locale), same)
+        self._weeks = jax.device_put(week_tables.week_tables(locale, seed, self._first_day, as_of_day), same)
+        self._table = jax.device_put(week_tables.device_tables(locale), same)
         self._shelf = jax.device_put(sessions.device_shelf(locale), same)
 
     def simulate(self, numbers: np.ndarray, pad_to: int = 0) -> Batch:
@@ -145,10 +158,10 @@ class Engine:
 
     def _chosen(self, course: persona.Course, week: dynamics.Week) -> sessions.Sessions:
         """The sessions that happen, by user and time to within a day."""
-        day = self._first_day + np.arange(week.day.shape[1])[:, None] * dynamics.WEEK_DAYS + week.day
+        day = self._first_day + np.arange(week.day.shape[1])[:, None] * WEEK_DAYS + week.day
         happens = week.happens & (day >= self._start_day) & (day < self._as_of_day)
         user, number, slot = np.nonzero(happens)
-        day = number * dynamics.WEEK_DAYS + week.day[user, number, slot]
+        day = number * WEEK_DAYS + week.day[user, number, slot]
         order = np.lexsort((day, user))
         user, number, slot, day = (values[order].astype(np.int32) for values in (user, number, slot, day))
         return sessions.Sessions(
@@ -167,9 +180,10 @@ class Engine:
             home_draw=course.home_draw[user],
             work_draw=course.work_draw[user],
             loyalty=course.loyalty[user],
+            hometown_city=course.hometown_city[user],
         )
 
-    def _trips(self, plan: dynamics.Trip) -> Trips:
+    def _trips(self, plan: itinerary.Trip) -> Trips:
         user, number = np.nonzero((plan.start_day >= 0) & (plan.start_day < self._as_of_day))
         start, end, destination, kind = (values[user, number] for values in plan)
         return Trips(user=user, start_day=start, end_day=end + 1, destination=destination, kind=kind)
@@ -183,7 +197,7 @@ class Engine:
         user, number = user[row], number[row] + 1
         return InterestChanges(
             user=user,
-            day=self._first_day + dynamics.WEEK_DAYS * number,
+            day=self._first_day + WEEK_DAYS * number,
             interest=interest,
             gained=((held[user, number] >> interest) & 1).astype(bool),
         )
@@ -192,7 +206,11 @@ class Engine:
 @functools.cache
 def _simulate() -> Any:
     def one(
-        key: jax.Array, course: persona.Course, weeks: dynamics.Weeks, table: dynamics.Tables, as_of_day: jax.Array
+        key: jax.Array,
+        course: persona.Course,
+        weeks: week_tables.Weeks,
+        table: week_tables.Tables,
+        as_of_day: jax.Array,
     ):
         week, intensity = dynamics.simulate_user(key, course, weeks, table)
         return week, intensity, evolution.state_at(course, as_of_day)

@@ -33,7 +33,19 @@ THEMES = (
     "relationships",
 )  # fmt: skip
 DRIVERS = ("environment", "biological", "cognitive", "routine")
-PLACES = ("none", "home", "work", "zone", "dest_home", "dest_business", "dest_leisure", "dest_outbound", "dest_near")
+PLACES = (
+    "none",
+    "home",
+    "work",
+    "zone",
+    "school",
+    "station",
+    "dest_home",
+    "dest_business",
+    "dest_leisure",
+    "dest_outbound",
+    "dest_near",
+)
 KINDS = ("need", "gift", "bait", "routine")
 # What an intent aims at, and at what a platform lets it aim.
 GOALS = ("order", "browse", "book", "visit", "record")

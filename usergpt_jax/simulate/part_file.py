@@ -55,7 +55,7 @@ class PartWriter:
                 _unfinished(path_of(folder, kind, number)),
                 columns,
                 compression="zstd",
-                use_dictionary=list(_TEXT[kind]),
+                use_dictionary=list(_TEXT[kind]),  # type: ignore[arg-type]
                 column_encoding=dict.fromkeys(_COUNTERS[kind], "DELTA_BINARY_PACKED"),
                 dictionary_pagesize_limit=_DICTIONARY_BYTES,
                 store_schema=False,

@@ -7,17 +7,19 @@ Paper: §2.1 (specific intent: target platform, action, expected outcome; decisi
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array
 from scipy.special import ndtri
 
 from usergpt_jax import schema
 from usergpt_jax.simulate import calendar, catalog, evolution, fixed, places, priors, tools
 from usergpt_jax.simulate import needs as needs_lib
+
+Column = Any  # an array: of jax on the device, of numpy on the host
 
 _MISCLICK, _GIFT, _PROXY, _SHARED = (
     schema.CAUSES.index(name) for name in ("misclick", "gift", "proxy", "shared_account")
@@ -65,44 +67,49 @@ class Shelf(NamedTuple):
     away_cdf: Array  # [3, Z] for browsing without a plan
     zone_part: Array
     home_part: Array
+    school_part: Array
+    hometown_part: Array
+    hotel_part: Array
+    station_part: Array
 
 
 class Sessions(NamedTuple):
     """Compacted sessions: arrays [S]."""
 
-    user: Int[Array, "..."]  # row in the batch
-    week: Int[Array, "..."]
-    slot: Int[Array, "..."]
-    day: Int[Array, "..."]  # of the log
-    need: Int[Array, "..."]
-    cause: Int[Array, "..."]
-    reach: Int[Array, "..."]
-    destination: Int[Array, "..."]
-    profile: Int[Array, "..."]  # hour profile of the day
-    tags: Int[Array, "... 14"]
-    city: Int[Array, "..."]
-    child_months: Int[Array, "..."]
-    home_draw: Int[Array, "..."]
-    work_draw: Int[Array, "..."]
-    loyalty: Int[Array, "..."]
+    user: Column  # row in the batch
+    week: Column
+    slot: Column
+    day: Column  # of the log
+    need: Column
+    cause: Column
+    reach: Column
+    destination: Column
+    profile: Column  # hour profile of the day
+    tags: Column
+    city: Column
+    child_months: Column
+    home_draw: Column
+    work_draw: Column
+    loyalty: Column
+    hometown_city: Column
 
 
 class Details(NamedTuple):
     """What a session turns out to be: arrays [S] and, for its calls, [S, MAX_CALLS]."""
 
-    key: Array  # raw key words [S, 2]
-    favourite: Array  # random words of the user and leaf [S, 2]
-    leaf: Array
-    variant: Array  # -1: drawn anew for each item
-    habit: Array  # chance out of 256 of the favourite brand or venue
-    goes_out: Array  # 1 for meals and visits, which have one venue for each price tier and variant
-    base_tier: Array  # price tier in 1/64
-    second: Array  # of the day at the first call
-    place: Array
-    destination: Array  # of travel titles
-    calls: Array  # tool numbers, `close` (0) at the end
-    offsets: Array  # seconds from `second`
-    views: Array  # items looked at so far
+    key: Column  # raw key words [S, 2]
+    favourite: Column  # random words of the user and leaf [S, 2]
+    leaf: Column
+    variant: Column  # -1: drawn anew for each item
+    habit: Column  # chance out of 256 of the favourite brand or venue
+    goes_out: Column  # 1 for meals and visits, which have one venue for each price tier and variant
+    base_tier: Column  # price tier in 1/64
+    second: Column  # of the day at the first call
+    place: Column
+    destination: Column  # of travel titles
+    calls: Column  # tool numbers, `close` (0) at the end
+    offsets: Column  # seconds from `second`
+    views: Column  # items looked at so far
 
 
 def device_shelf(locale: str) -> Shelf:
@@ -131,6 +138,10 @@ def device_shelf(locale: str) -> Shelf:
         "away_cdf": fixed.cumulative(where.destination_weights),
         "zone_part": where.zone_part,
         "home_part": where.home_part,
+        "school_part": where.school_part,
+        "hometown_part": where.hometown_part,
+        "hotel_part": where.hotel_part,
+        "station_part": where.station_part,
     }
     return Shelf(**{name: jnp.asarray(value) for name, value in columns.items()})
 
@@ -204,8 +215,8 @@ def _destination(s: Sessions, u16: Array, shelf: Shelf) -> Array:
 def _place(s: Sessions, source: Array, u16: Array, n_parts: int, shelf: Shelf) -> Array:
     """Number of the place an event happens at or is delivered to.
 
-    Meals and visits are where the user is: the home's part of the city, the weekday's zone, or away. Parcels go to the
-    home city.
+    Meals and visits are where the user is: the home's part of the city, the weekday's zone, the child's school, a
+    station, or away, with the family in the hometown or at a hotel. Parcels go to the home city.
     """
     kind = shelf.place[s.need]
     zone, tenure, tier = (
@@ -217,11 +228,18 @@ def _place(s: Sessions, source: Array, u16: Array, n_parts: int, shelf: Shelf) -
     home = shelf.home_part[tenure, s.home_draw]
     home = jnp.where(tier == _RURAL_TIER, shelf.zone_part[_ZONE["rural"], s.work_draw], home)
     weekday_work = (kind == _PLACE["work"]) & ~((s.profile == 1) & (source == _DELIVERY))
-    part = jnp.where(kind == _PLACE["home"], home, jnp.where(weekday_work, work, spread))
+    coin = (u16 >> 13) & 1
+    child_years = s.child_months.astype(jnp.int32) // 12
+    school = shelf.school_part[(child_years >= 6).astype(jnp.int32) + (child_years >= 12), coin]
+    at = [kind == _PLACE["home"], weekday_work, kind == _PLACE["school"], kind == _PLACE["station"]]
+    part = jnp.select(at, [home, work, school, shelf.station_part[coin]], spread)
     part = jnp.where((source == _SHOP) | (kind >= _PLACE["dest_home"]), 0, part)
     away = s.destination >= 0
     city = jnp.where(away, s.destination.astype(jnp.int32), s.city.astype(jnp.int32))
-    return city * n_parts + jnp.where(away, 0, part)
+    staying = jnp.where(source == _DELIVERY, shelf.hotel_part[coin], 0)
+    staying = jnp.where(city == s.hometown_city, shelf.hometown_part[coin], staying)
+    staying = jnp.where(kind == _PLACE["station"], shelf.station_part[coin], staying)
+    return city * n_parts + jnp.where(away & (kind < _PLACE["dest_home"]), staying, jnp.where(away, 0, part))
 
 
 def _walk(key: Array, s: Sessions, source: Array, shelf: Shelf) -> tuple[Array, Array, Array]:
@@ -255,11 +273,11 @@ def _walk(key: Array, s: Sessions, source: Array, shelf: Shelf) -> tuple[Array, 
 class Items(NamedTuple):
     """The item of each event: arrays [E]."""
 
-    brand: Array
-    variant: Array
-    shop: Array
-    quantity: Array
-    word: Array  # further random bits of the event, uint32
+    brand: Column
+    variant: Column
+    shop: Column
+    quantity: Column
+    word: Column  # further random bits of the event, uint32
 
 
 @jax.jit
