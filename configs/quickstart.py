@@ -119,7 +119,7 @@ def get_config() -> ConfigDict:
                 "save_every_steps": 5,
                 "chunk_tokens": 2048,
                 "optimizer": {
-                    "lr": 2e-4,
+                    "lr": 1e-4,
                     "warmup_frac": 0.1,
                     "final_lr_frac": 0.1,
                     "weight_decay": 0.0,

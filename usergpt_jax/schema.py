@@ -33,7 +33,7 @@ EVENT_SCHEMA = pa.schema(
 
 # Why an event happened. Hidden from every model input; used for labels, traps and evidence only.
 #   need, routine: the user's own; the others are traps: gift and proxy are bought for somebody else, shared_account is
-#   somebody else, misclick and exploration are browsing without a need, bait is an own purchase whose title suggests
+#   somebody else, misclick and exploration are browsing without a need, bait is an own event whose title suggests
 #   something false about the user, stale_stage belongs to a stage of life that is over, hot_topic follows the news,
 #   return takes a purchase back.
 CAUSES = (

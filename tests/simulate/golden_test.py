@@ -12,7 +12,7 @@ import pytest
 
 from usergpt_jax.simulate import emit, engine
 
-DIGESTS = {"cn": "e07663089cce1d0c", "us": "af79bcc21eed427e"}
+DIGESTS = {"cn": "4a37e02b23484f4b", "us": "065e8c24f2623415"}
 
 
 @pytest.mark.parametrize("locale", sorted(DIGESTS))

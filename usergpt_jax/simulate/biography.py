@@ -14,7 +14,7 @@ from usergpt_jax.simulate import priors as priors_lib
 from usergpt_jax.simulate.priors import DAYS_PER_YEAR, Priors
 
 NEVER = 2**29
-_FARMER, _FACTORY = (priors_lib.JOBS.index(job) for job in ("farmer", "factory_construction"))
+_FARMER = priors_lib.JOBS.index("farmer")
 _JOB_TO_OCCUPATION = np.array([priors_lib.OCCUPATIONS.index(job) for job in priors_lib.JOBS])
 _CHANGES_JOB = (0.55, 0.4)  # chance of a first and then of a second change
 _MARRY_LATER_YEARS = 0.55  # for each step of education, about the mean of the settlement

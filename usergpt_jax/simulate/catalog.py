@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import ArrayLike
 
 from usergpt_jax import locales, schema
 from usergpt_jax.core.errors import InputError
@@ -95,7 +94,9 @@ class Catalog:
     title_brands: tuple[str, ...]
     currency: str
 
-    def title_price(self, leaf: ArrayLike, brand: ArrayLike, variant: ArrayLike, shop: ArrayLike) -> np.ndarray:
+    def title_price(
+        self, leaf: np.ndarray | int, brand: np.ndarray | int, variant: np.ndarray | int, shop: np.ndarray | int
+    ) -> np.ndarray:
         """Prices of titles, float64, two decimals, NaN where nothing is sold.
 
         price = leaf price * exp(variant_log_price + prices.title_log_price(brand, shop)), without the latter for goods
@@ -103,7 +104,8 @@ class Catalog:
         """
         leaf = np.asarray(leaf)
         of_title = np.where(self.by_destination[leaf], 0.0, prices.title_log_price(brand, shop))
-        return np.round(self.price[leaf] * np.exp(of_title + self.variant_log_price[leaf, np.asarray(variant)]), 2)
+        log_price = of_title + self.variant_log_price[leaf, np.asarray(variant)]
+        return np.asarray(np.round(self.price[leaf] * np.exp(log_price), 2))
 
 
 @functools.cache
@@ -123,7 +125,11 @@ def load(locale: str = locales.DEFAULT) -> Catalog:
 
 
 def title_price(
-    leaf: ArrayLike, brand: ArrayLike, variant: ArrayLike, shop: ArrayLike, locale: str = locales.DEFAULT
+    leaf: np.ndarray | int,
+    brand: np.ndarray | int,
+    variant: np.ndarray | int,
+    shop: np.ndarray | int,
+    locale: str = locales.DEFAULT,
 ) -> np.ndarray:
     """`Catalog.title_price` of a locale's catalogue."""
     return load(locale).title_price(leaf, brand, variant, shop)
@@ -258,7 +264,7 @@ def _leaf(row: Mapping[str, str], brands: Mapping[str, tuple[str, ...]]) -> _Lea
     names = _brands_of(brands, row["brands"], where) if row["brands"] else ()
     identity = (row["leaf"], row["level1"], row["level2"], row["brands"], row["noun"])
     return _Leaf(
-        entry=titles.Entry(*identity, variants, names),
+        entry=titles.Entry(*identity, variants, names, bool(row["steps"])),
         source=schema.SOURCES.index(row["source"]),
         price=_price(row["price"], where),
         steps=_steps(row["steps"], len(variants), where),

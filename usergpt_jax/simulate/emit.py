@@ -15,7 +15,7 @@ SECONDS_PER_DAY = 86_400
 _ACTION = {name: number for number, name in enumerate(schema.ACTIONS)}
 _CAUSE = {name: number for number, name in enumerate(schema.CAUSES)}
 _OUTCOME = {name: number for number, name in enumerate(schema.OUTCOMES)}
-_SHOP = schema.SOURCES.index("ecommerce")
+_SHOP, _DELIVERY = (schema.SOURCES.index(name) for name in ("ecommerce", "delivery"))
 # Outcome of a session by (source, reach); an order on each platform has its own name.
 OUTCOME = np.array(
     [
@@ -111,7 +111,7 @@ def make_events(
     day, leaf, need = chosen.day[row], details.leaf[row], chosen.need[row]
     second = (start_day + day.astype(np.int64)) * SECONDS_PER_DAY + details.second[row] + details.offsets[row, call]
     brand, variant, shop = item.brand, item.variant, item.shop
-    trip = variant * len(places.load(locale).destinations) + details.destination[row]
+    trip = variant.astype(np.int32) * len(places.load(locale).destinations) + details.destination[row]
     product = (brand.astype(np.int32) * shelf.n_variants[leaf] + variant) * catalog.N_SHOPS + shop
     title = shelf.title_start[leaf] + np.where(shelf.by_destination[leaf], trip, product)
     searched, bought, visited = (action == _ACTION[name] for name in ("search", "purchase", "visit"))
@@ -132,11 +132,18 @@ def make_events(
         outcome=OUTCOME[library.sources[need], chosen.reach[row]],
         title=title,
         price=price,
-        quantity=np.where(bought, item.quantity, np.nan).astype(np.float32),
+        quantity=np.where(bought, np.where(_comes_in_many(shelf)[leaf], item.quantity, 1), np.nan).astype(np.float32),
         place=np.where(bought | visited, details.place[row], -1),
     )
     returned = _returns(events, item.word, as_of_day, locale)
     return in_order(concatenate([events, returned]))
+
+
+def _comes_in_many(shelf: catalog.Catalog) -> np.ndarray:
+    """Which leaves people buy several units of at once: goods and meals of the cheaper half; not bills or trips [L]."""
+    return np.isin(shelf.sources, (_SHOP, _DELIVERY)) & (
+        shelf.price < np.nanmedian(shelf.price[shelf.sources == _SHOP])
+    )
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Batches of simulated users: life course, sessions, events and truth of user i from the seed and i alone.
+"""Batches of simulated users: all that is made of user i follows from seed, locale, days of the log and i alone.
 
 The host draws life courses; the device scans the weeks and walks the sessions; the host writes down what was left.
 

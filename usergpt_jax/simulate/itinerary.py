@@ -13,6 +13,7 @@ from usergpt_jax import schema
 from usergpt_jax.simulate import evolution, fixed, noise, tools, travel
 from usergpt_jax.simulate.persona import Course
 from usergpt_jax.simulate.week_tables import WEEK_DAYS, Tables, Weeks
+from usergpt_jax.tags import HPR18
 
 Column = Any  # an array: of jax on the device, of numpy on the host
 
@@ -20,9 +21,12 @@ BOOKING_SLOTS, AWAY_SLOTS = 2, 2
 # Chance that each booking of a plan is made, and that each visit of a week away takes place.
 _TAKEN = fixed.chance(np.array([1.0, 0.6, 0.85, 0.6]))
 _NEVER = -100
-_NEAR = travel.KINDS.index("near")
+_BUSINESS, _LEISURE, _NEAR = (travel.KINDS.index(name) for name in ("business", "leisure", "near"))
 _TRAVEL = schema.SOURCES.index("travel")
-_PATTERN = evolution.STATE_TAGS.index("travel_pattern")
+_PATTERN, _AGE_BAND, _OCCUPATION = (
+    evolution.STATE_TAGS.index(name) for name in ("travel_pattern", "age_band", "occupation")
+)
+_STUDENT = HPR18["occupation"].values.index("student")
 _ORDERING = tools.REACHES.index("ordering")
 
 
@@ -55,6 +59,9 @@ def plan_trip(
     pattern = state.tags[_PATTERN]
     first_week = week.day + travel.LEAD_WEEKS * WEEK_DAYS
     kind = _draw(table.kind_cdf[pattern], u[1])
+    minor, student = state.tags[_AGE_BAND] == 0, state.tags[_OCCUPATION] == _STUDENT
+    kind = jnp.where(minor & (kind > 0), _NEAR, kind)  # nobody under 18 travels far alone
+    kind = jnp.where(student & (kind == _BUSINESS), _LEISURE, kind)
     at_home = course.hometown_city == state.city
     kind = jnp.where((kind == 0) & at_home, _NEAR, kind)
     away = _draw(table.away_cdf[jnp.clip(kind - 1, 0, 2)], u[2])

@@ -1,7 +1,7 @@
 """What is on the account but not about its owner's needs, as tables of desires to draw from.
 
 Gifts, goods bought for a spouse or a parent (proxy), other people on the account, misclicks, and exploration: browsing
-out of curiosity what the feed shows people of the same age. How often each happens is a trait of the user.
+out of curiosity what the feed shows people of that age. How often each happens is a trait of the user.
 
 Paper: §2.1 (quality assurance: noise is injected), §3.2 (failure modes).
 """
@@ -11,7 +11,7 @@ import functools
 import numpy as np
 
 from usergpt_jax import schema
-from usergpt_jax.simulate import fixed
+from usergpt_jax.simulate import catalog, fixed
 from usergpt_jax.simulate import needs as needs_lib
 from usergpt_jax.tags import HPR18
 
@@ -58,7 +58,11 @@ def desire_table(locale: str) -> np.ndarray:
     online = np.isin(library.sources, _ONLINE)
     goes_out = library.sources != schema.SOURCES.index("other")
     plain = np.exp(np.clip(library.log_rate / fixed.LOG_STEPS, np.log(0.5), None))
-    rows = [library.gift * online, plain * goes_out]
+    price = catalog.load(locale).price
+    usual = 2.0 * np.nanmedian(price)
+    prices = np.nan_to_num(price[library.leaves].mean(axis=1), nan=usual)
+    readiness = library.gift * np.minimum(1.0, usual / prices) ** 0.8  # dear things are rarely given
+    rows = [readiness * online, plain * goes_out]
     for age in _EXPLORERS:
         both = [{"gender": gender, "age_band": age, "occupation": "office"} for gender in ("male", "female")]
         popular = sum(_weights(library, values, floor=-3.0) for values in both) * goes_out

@@ -1,7 +1,7 @@
 """Part files: the events, provenance and truth of a range of users, written in row groups of a fixed number of users.
 
 Row groups do not follow batches, so that the bytes of a file do not depend on the batch size. Files get their names
-when they are whole; `<part>.json` with the counts comes last, and a part that has it is complete.
+when they are whole; `counts-<part>.json` comes last, and a part that has it is complete.
 """
 
 import dataclasses

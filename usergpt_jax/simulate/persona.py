@@ -26,7 +26,6 @@ from usergpt_jax.simulate.biography import Known, Uniforms, pick
 from usergpt_jax.simulate.priors import DAYS_PER_YEAR, Priors
 
 Numbers = Any  # numpy on the host as drawn, traced inside the simulation
-N_MOVES = 3
 MAX_INTERESTS = 4
 N_NOISE = 6  # gift, proxy buying, shared account, misclick, exploration; stale week
 LOG_UNITS = 64  # of log_activity in a nat
@@ -318,14 +317,16 @@ def _habits(u: Uniforms, known: Known) -> Known:
         0.02 + 0.04 * u[:, 8] + 0.005 * np.clip(agreeableness, -2, 2),
         0.004 + 0.03 * u[:, 14] ** 2,
         # Most accounts are used alone, some lent now and then, a few run for the whole household.
-        np.select([u[:, 6] < 0.36, u[:, 6] < 0.45], [0.02 + 0.12 * u[:, 7], 0.4 + 0.4 * u[:, 7]], 0.0),
+        np.select([u[:, 6] < 0.34, u[:, 6] < 0.46], [0.02 + 0.12 * u[:, 7], 0.4 + 0.4 * u[:, 7]], 0.0),
         0.02 + 0.06 * u[:, 9],
         0.08 + 0.08 * u[:, 15] + 0.02 * np.clip(openness, -2, 2),
         np.full(len(u), 0.06),
     ]
     years = np.clip(known["age_years"], 18, 70) - 18
+    # Others come partly on top of the owner's sessions, mostly instead of them.
+    log_activity = 0.65 * ndtri(u[:, 12]) - np.where(rare, 2.6 + 1.2 * u[:, 10], 0.0) - 0.25 * np.log1p(-chances[2])
     return {
-        "log_activity": np.round(LOG_UNITS * (0.65 * ndtri(u[:, 12]) - np.where(rare, 2.6 + 1.2 * u[:, 10], 0.0))),
+        "log_activity": np.round(LOG_UNITS * log_activity),
         "avoided": avoided,
         "noise": np.round(65536 * np.stack(chances, axis=1)),
         "zone_draw": np.floor(65536 * u[:, 13]),

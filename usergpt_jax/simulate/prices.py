@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 TIER_LOG_PRICE = 0.36  # log price between neighbouring brand tiers
 _BRAND_LOG_PRICE = 0.1  # between the two brands of a tier
@@ -28,7 +27,7 @@ _ELASTICITY = {
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?) ?([a-z]+)")
 
 
-def title_log_price(brand: ArrayLike, shop: ArrayLike) -> np.ndarray:
+def title_log_price(brand: np.ndarray | int, shop: np.ndarray | int) -> np.ndarray:
     """Log price of a brand's listing over the leaf's.
 
     log = 0.36 (tier - 2) + 0.1 (place in the tier - 1/2) + 0.04 (shop - 1/2)
@@ -38,7 +37,8 @@ def title_log_price(brand: ArrayLike, shop: ArrayLike) -> np.ndarray:
       shop: 0 or 1.
     """
     tier, second = np.divmod(np.asarray(brand, np.int64), 2)
-    return TIER_LOG_PRICE * (tier - 2) + _BRAND_LOG_PRICE * (second - 0.5) + _SHOP_LOG_PRICE * (np.asarray(shop) - 0.5)
+    of_brand = TIER_LOG_PRICE * (tier - 2) + _BRAND_LOG_PRICE * (second - 0.5)
+    return np.asarray(of_brand + _SHOP_LOG_PRICE * (np.asarray(shop) - 0.5))
 
 
 def variant_log_prices(names: Sequence[str], by_destination: bool) -> np.ndarray:

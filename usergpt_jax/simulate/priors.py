@@ -23,7 +23,6 @@ OCCUPATIONS = HPR18["occupation"].values
 EDUCATION = HPR18["education"].values
 ZONES = HPR18["activity_zone"].values
 PETS = HPR18["pet"].values
-TRAVEL = HPR18["travel_pattern"].values
 SETTLEMENTS = ("city", "town", "village")
 
 INTERESTS = (

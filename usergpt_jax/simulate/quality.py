@@ -2,7 +2,7 @@
 
 Structural rules stand here, rules on persona and leaf in `data/quality_rules.csv`. A session is the unit: its time is
 shifted, its place filled in, or it is dropped whole. Rules judge the causes that they name: a gift, somebody else at
-the account or a stage of life that is over excuse what the user's own needs do not. `docs/quality.md` lists them.
+the account or a stage of life that is over excuse what the user's own needs do not. `docs/simulator.md` lists them.
 
 Paper: §2.1 (rule-based consistency over persona, event and platform, and regeneration of what breaks it). Differs from
 the paper: what cannot be put right is dropped, not drawn again, so that every user's log depends on the user alone.

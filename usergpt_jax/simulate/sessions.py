@@ -102,7 +102,7 @@ class Details(NamedTuple):
     leaf: Column
     variant: Column  # -1: drawn anew for each item
     habit: Column  # chance out of 256 of the favourite brand or venue
-    goes_out: Column  # 1 for meals and visits, which have one venue for each price tier and variant
+    goes_out: Column  # 1 for visits, 2 for meals: one venue for each price tier (and variant of a visit)
     base_tier: Column  # price tier in 1/64
     second: Column  # of the day at the first call
     place: Column
@@ -169,7 +169,7 @@ def detail(keys: Array, s: Sessions, shelf: Shelf, n_parts: int) -> Details:
         leaf=leaf.astype(jnp.int16),
         variant=_age_variant(high16[:, 0], leaf, s.child_months.astype(jnp.int32), for_other, shelf).astype(jnp.int8),
         habit=jnp.where(out, _HABIT, s.loyalty).astype(jnp.int16),
-        goes_out=out.astype(jnp.int8),
+        goes_out=(out.astype(jnp.int8) + (source == _DELIVERY)).astype(jnp.int8),
         base_tier=(38 + 61 * level).astype(jnp.int16),
         second=jnp.maximum(jnp.minimum(second, closing - 1 - offsets[:, -1].astype(jnp.int32)), 0),
         place=_place(s, source, u16[:, 2], n_parts, shelf),
@@ -300,7 +300,10 @@ def items(details: Details, n_variants: Array, row: Array, view: Array) -> Items
     shops = details.goes_out[row] == 0
     brand = 2 * tier + (shops & (((words[:, 0] >> 10) & 0xFF) < _SECOND_BRAND))
     n = n_variants[details.leaf[row].astype(jnp.int32)]
-    popular = jnp.asarray(_VARIANT)[n - 1, (words[:, 1] & (_ZIPF_DRAWS - 1)).astype(jnp.int32)]
+    dish = jnp.where(
+        details.goes_out[row] == 2, drawn[:, 1], words[:, 1]
+    )  # the usual venue, but not always the same meal
+    popular = jnp.asarray(_VARIANT)[n - 1, (dish & (_ZIPF_DRAWS - 1)).astype(jnp.int32)]
     variant = details.variant[row].astype(jnp.int32)
     three = jnp.array([205, 241])  # of 256: one unit, two units
     return Items(

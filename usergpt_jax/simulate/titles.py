@@ -92,6 +92,7 @@ class Entry(NamedTuple):
     noun: str
     variants: tuple[str, ...]
     brands: tuple[str, ...]
+    grows: bool = False  # variants follow the child's age, so no other age may stand in the title
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,7 +189,11 @@ def _product_parts(
     if parts["material"].split(" ")[-1].lower() in said or variant.lower() in materials:
         parts["material"] = ""
     audience = _pick(lists["audience"], draws[2])
-    if _GENDERED.match(entry.noun) or any(word in said for word in audience.lower().split() if word != "for"):
+    if (
+        entry.grows
+        or _GENDERED.match(entry.noun)
+        or any(word in said for word in audience.lower().split() if word != "for")
+    ):
         audience = ""
     parts["aim" if audience.startswith("for ") else "before"] = audience
     return parts

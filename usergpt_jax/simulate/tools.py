@@ -1,8 +1,8 @@
 """The cross-platform tool graph: typed calls, and the table that walks on it.
 
-A tool needs some types in hand and gives others; call B may follow call A where what B needs is in the user's hands
-once A was called. `data/transitions.csv` weighs those edges by platform and by how far a session will get (its reach),
-and `Tools.next_call` holds them as a lookup: one random number, one gather, one step of the walk.
+A tool needs some types in hand and gives others; call B may follow call A where what B needs is surely in hand once A
+was called, whichever way the walk came. `data/transitions.csv` weighs those edges by platform and by how far a session
+will get (its reach), and `Tools.next_call` holds them as a lookup: one random number, one gather, one step of the walk.
 
 Paper: §2.1 (tool graph in the manner of VitaBench; decision process over idle, browsing, searching, ordering).
 """

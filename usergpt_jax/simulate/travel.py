@@ -31,6 +31,7 @@ KIND_SHARE = np.array(
 DAYS = np.array([[2, 8], [1, 4], [2, 6], [5, 9], [1, 3]], np.int32)  # shortest and longest trip of each kind
 _PLACE_OF_KIND = ("dest_home", "dest_business", "dest_leisure", "dest_outbound", "dest_near")
 _LEVELS = HPR18["consumption_level"].values
+_PLEASURES = ("dining", "entertainment", "hobbies", "travel")  # themes of what visitors do in a city
 _OUT = tuple(schema.SOURCES.index(name) for name in ("poi", "delivery"))
 
 
@@ -64,8 +65,9 @@ def load(locale: str) -> Travel:
     levels = [needs_lib.FEATURE_NAMES.index(("consumption_level", level)) for level in _LEVELS]
     by_level = np.exp(library.state_weights[levels] / fixed.LOG_STEPS)
     booking = np.array([rate * by_level * (library.places == number) for number in numbers])
-    anybody = ~(library.state_weights <= fixed.LOG_ZERO // 2).any(axis=0)
-    strolling = anybody & np.isin(library.sources, _OUT) & (library.places == needs_lib.PLACES.index("zone"))
+    anybody = ~(library.state_weights <= fixed.LOG_ZERO // 2).any(axis=0) & ~library.evidence.any(axis=1)
+    for_pleasure = np.isin(np.array(library.themes), _PLEASURES) & np.isin(library.sources, _OUT)
+    strolling = anybody & for_pleasure & (library.places == needs_lib.PLACES.index("zone"))
     return Travel(
         booking=fixed.sampler(booking, noise.N_DRAWS),
         visiting=fixed.sampler(np.sqrt(rate) * strolling, noise.N_DRAWS),
