@@ -177,7 +177,7 @@ def test_hard_preconditions_hold_for_every_own_need(batch, days):
 def test_every_cause_occurs_and_own_needs_prevail(batch):
     share = np.bincount(batch.events.cause, minlength=len(schema.CAUSES)) / len(batch.events)
     assert (share > 0).all(), dict(zip(schema.CAUSES, share, strict=True))
-    assert share[NEED] + share[ROUTINE] > 0.6
+    assert share[NEED] + share[ROUTINE] > 0.5
 
 
 def test_bait_is_false_about_its_buyer(batch):
@@ -259,6 +259,7 @@ def test_a_satisfied_need_rests(batch):
     rows = np.nonzero(own & (library.cadence_days[events.need] >= 20))[0]
     order = rows[np.lexsort((events.second[rows], events.need[rows], events.user[rows]))]
     same = (np.diff(events.user[order]) == 0) & (np.diff(events.need[order]) == 0)
+    same &= np.diff(events.session[order]) != 0  # an order may hold several items
     gap_days = np.diff(events.second[order])[same] / DAY
     cadence = library.cadence_days[events.need[order]][1:][same]
     assert len(gap_days) > 200
