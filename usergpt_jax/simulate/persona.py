@@ -54,6 +54,7 @@ _BIG_FIVE_ROOT = np.linalg.cholesky(
 )
 _BIG_FIVE_DECADE = np.array([-0.03, 0.12, -0.04, 0.08, -0.05])
 _BIG_FIVE_WOMEN = np.array([0.0, 0.08, 0.05, 0.25, 0.3])
+_MOST_FOREIGN = 0.85  # of a user's sessions may come from no need of their own
 _CAR_EFFECT = np.array([-1.3, -0.5, 0.1, 0.8, 1.5])  # log odds by consumption level
 # Chance that a user never touches e-commerce, delivery, travel, points of interest, other.
 _AVOIDS = np.array([0.04, 0.16, 0.18, 0.16, 0.3])
@@ -322,6 +323,7 @@ def _habits(u: Uniforms, known: Known) -> Known:
         0.08 + 0.08 * u[:, 15] + 0.02 * np.clip(openness, -2, 2),
         np.full(len(u), 0.06),
     ]
+    chances[2] = np.minimum(chances[2], _MOST_FOREIGN - (chances[0] + chances[1] + chances[3] + chances[4]))
     years = np.clip(known["age_years"], 18, 70) - 18
     # Others come partly on top of the owner's sessions, mostly instead of them.
     log_activity = 0.65 * ndtri(u[:, 12]) - np.where(rare, 2.6 + 1.2 * u[:, 10], 0.0) - 0.25 * np.log1p(-chances[2])

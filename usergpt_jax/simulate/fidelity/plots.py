@@ -110,7 +110,7 @@ def tails(log: Log) -> Plots:
     if len(visits):
         series = [Series("visits", "measured", *survival(visits))]
         labels = {"x_label": "visits", "y_label": "share with as many"}
-        found.append(("Visits of a user to a place", plot(series, **labels, alt="Visits to places", log="xy")))
+        found.append(("Visits to a venue", plot(series, **labels, alt="Visits to places", log="xy")))
     group, interval = statistics.gaps(log.user.number, log.second)
     bins = np.linspace(-1, 1, 41)
     series = []
