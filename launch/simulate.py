@@ -9,6 +9,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from usergpt_jax.core import launch
+from usergpt_jax.core.errors import InputError
 from usergpt_jax.simulate import run as stage
 
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Whether this is one of several processes that JAX can find.")
@@ -19,8 +20,19 @@ _PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which of them this is, f
 
 def run(config: ConfigDict, on_change: str) -> None:
     """Simulates, after meeting the other processes if there are any."""
-    if _DISTRIBUTED.value or _COORDINATOR.value:
-        jax.distributed.initialize(_COORDINATOR.value, _N_PROCESSES.value, _PROCESS_ID.value)
+    given = [_COORDINATOR.value, _N_PROCESSES.value, _PROCESS_ID.value]
+    if any(value is not None for value in given):
+        coordinator, n_processes, process_id = given
+        if None in given or not 0 <= process_id < n_processes:
+            raise InputError("--coordinator, --n_processes and --process_id go together, with 0 <= id < n")
+        jax.distributed.initialize(coordinator, n_processes, process_id)
+    elif _DISTRIBUTED.value:
+        try:
+            jax.distributed.initialize()
+        except (RuntimeError, ValueError) as error:
+            raise InputError(
+                f"--distributed: JAX finds no other processes here: {str(error).splitlines()[0]}"
+            ) from None
     stage.run(config, on_change)
 
 

@@ -29,7 +29,10 @@ def read_text(name: str, locale: str) -> str:
     """Text of a data file of a locale."""
     check(locale)
     own = _data() / "locales" / locale / name
-    return (own if own.is_file() else _data() / name).read_text(encoding="utf-8")
+    found = own if own.is_file() else _data() / name
+    if not found.is_file():
+        raise InputError(f"data/locales/{locale}/{name}: no such file, and no {name} in data/ either")
+    return found.read_text(encoding="utf-8")
 
 
 def read_rows(name: str, locale: str, columns: tuple[str, ...] = ()) -> list[dict[str, str]]:

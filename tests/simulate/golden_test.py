@@ -12,7 +12,7 @@ import pytest
 
 from usergpt_jax.simulate import emit, engine
 
-DIGESTS = {"cn": "4a37e02b23484f4b", "us": "065e8c24f2623415"}
+DIGESTS = {"cn": "ad01aaa7294fcb28", "us": "5b651f3917497517"}
 
 
 @pytest.mark.parametrize("locale", sorted(DIGESTS))

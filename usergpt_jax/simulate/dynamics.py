@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Int
 
 from usergpt_jax import schema
 from usergpt_jax.simulate import evolution, fixed, noise, tools
@@ -31,6 +31,8 @@ RATE_SCALE = 0.42  # sessions for each session of need in the library: calibrate
 _ENGAGEMENT = np.array([0.25, 1.0, 2.4], np.float32)  # dormant, normal, hot
 _DAILY_MOVE = np.array([[0.90, 0.085, 0.015], [0.05, 0.88, 0.07], [0.02, 0.23, 0.75]])
 _ENGAGEMENT_CDF = fixed.cumulative(np.linalg.matrix_power(_DAILY_MOVE, WEEK_DAYS))
+_OUTLIVED = fixed.LOG_STEPS  # a nat: a need of the past that is this much less likely now is a stale one
+_EXACT = jax.lax.Precision.HIGHEST  # whole numbers below 2**24 stay exact in float32
 _STALE_DAYS = np.array([120, 420])  # a stale week lives as the user did so many days ago, at least and at most
 
 # Chance by source (ecommerce, delivery, travel, poi, other) that a session goes beyond browsing, and that it orders.
@@ -126,7 +128,7 @@ def _own_log_rate(key: Array, course: Course, table: Tables) -> Int[Array, " N"]
     draw = (_bits(key, _TASTE_SALT, table.log_rate.shape) >> 22).astype(jnp.int32)
     affinity = (jnp.asarray(fixed.NORMAL)[draw] * int(AFFINITY_SIGMA * 64)) >> 6
     drawn = jnp.stack([course.preferences == 1, course.preferences == -1]).astype(jnp.float32)
-    liking = jnp.einsum("sp,spn->n", drawn, table.preference_weights, precision=jax.lax.Precision.HIGHEST)
+    liking = jnp.einsum("sp,spn->n", drawn, table.preference_weights, precision=_EXACT)
     avoided = course.avoided[table.source] * fixed.LOG_ZERO
     return table.log_rate + affinity - 16 + liking.astype(jnp.int32) + avoided
 
@@ -141,13 +143,15 @@ def _week(
     seen = jax.tree.map(
         lambda past, now: jnp.where(stale, past, now), evolution.state_at(course, week.day - lag), state
     )
-    was_stale = jnp.any(seen.tags != state.tags) | jnp.any(seen.phases != state.phases)
     over = carry.trip.end_day < week.day
     trip = jax.tree.map(lambda following, now: jnp.where(over, following, now), carry.following, carry.trip)
     following = jax.tree.map(lambda none, planned: jnp.where(over, none, planned), no_trip(), carry.following)
-    cdf, may = _need_cdf(own_log_rate, seen, carry, week, table)
+    cdf, by_state = _need_cdf(own_log_rate, seen, carry, week, table)
+    may = by_state > fixed.LOG_ZERO // 2
     happens, day, need, cause, reach = _ordinary(bits[:ORDINARY_SLOTS], course, state, carry, week, cdf, table)
-    cause = jnp.where((cause == table.kind_cause[need]) & was_stale & (table.staged[need] == 1), _STALE, cause)
+    now = jnp.matmul(table.needs_by_row[need], evolution.features(state).astype(jnp.float32), precision=_EXACT)
+    outlived = by_state[need] - now.astype(jnp.int32) > _OUTLIVED  # much likelier for who the user was then
+    cause = jnp.where((cause == table.kind_cause[need]) & outlived, _STALE, cause)
     place = jnp.full(ORDINARY_SLOTS, -1)
     away = (week.day + day >= trip.start_day) & (week.day + day <= trip.end_day)
     goes_out = (table.source[need] == _POI) | (table.source[need] == _DELIVERY)
@@ -178,22 +182,21 @@ def _week(
 
 def _need_cdf(
     own_log_rate: Array, seen: evolution.State, carry: _Carry, week: Weeks, table: Tables
-) -> tuple[Int[Array, " N"], Bool[Array, " N"]]:
-    """Cumulative integer weights of the user's own desires this week, and which of them the user may have at all.
+) -> tuple[Int[Array, " N"], Int[Array, " N"]]:
+    """Cumulative integer weights of the user's own desires this week, and the log factor that the state gives each.
 
     The weight fixed.UNIT is one session a year.
     """
-    exact = jax.lax.Precision.HIGHEST
     doublings = 32 - jax.lax.clz(carry.visits + 1)
     log_rate = own_log_rate + week.calendar_log + _RETURN_LIFT * doublings - _RETURN_BASE
     hot = evolution.features(seen).astype(jnp.float32)
-    by_state = jnp.matmul(hot, table.state_weights, precision=exact).astype(jnp.int32)
+    by_state = jnp.matmul(hot, table.state_weights, precision=_EXACT).astype(jnp.int32)
     log_rate += by_state
-    log_rate += jnp.matmul(carry.held.astype(jnp.float32), table.interest_weights, precision=exact).astype(jnp.int32)
+    log_rate += jnp.matmul(carry.held.astype(jnp.float32), table.interest_weights, precision=_EXACT).astype(jnp.int32)
     weights = jnp.asarray(fixed.WEIGHTS)[jnp.clip(log_rate, fixed.LOG_ZERO, fixed.LOG_TOP) - fixed.LOG_ZERO]
     since = jnp.clip(week.day + WEEK_DAYS // 2 - carry.last, 0, _PRESSURE_CADENCES * table.cadence_days)
     pressure = jnp.asarray(_PRESSURE)[(since * table.eighths_a_day) >> RECIPROCAL_BITS]
-    return jnp.cumsum((weights * pressure) >> 8), by_state > fixed.LOG_ZERO // 2
+    return jnp.cumsum((weights * pressure) >> 8), by_state
 
 
 def _ordinary(
@@ -229,7 +232,7 @@ def _ordinary(
     happens &= (total > 0) & (course.avoided[table.source[need]] == 0)
     slot = jnp.arange(len(bits))
     nowhere = jnp.int32(cdf.shape[0])
-    orders = jnp.where(happens & (reach == _ORDERING), need, nowhere)
+    orders = jnp.where(happens & (reach == _ORDERING) & (kind == 5), need, nowhere)
     first = jnp.full(cdf.shape, len(bits)).at[orders].min(slot, mode="drop")  # slot of the week's first order
     satisfied = (first[need] < slot) & (table.cadence_days[need] > WEEK_DAYS) & (kind == 5)
     return happens & ~satisfied, day, need, cause, reach

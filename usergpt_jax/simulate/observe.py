@@ -5,8 +5,9 @@ Only events that last in a profile are counted: own purchases that were not sent
 with the numbers of `RULES`: count the events of cause `need`, in the last `window_days`, of desires that declare the
 tag in `data/needs.csv` and fit the hidden value, that is whose weight for it is at least 0.3 of its largest weight. The
 tag is observable when there are at least `events` of them. For values that show by absence (no pet, single) or by the
-whole way of living, `rich` lasting events in the window do as well. Place tags count events with a place;
-consumption_level counts purchases with a price; interests keep each interest with at least `INTEREST_EVENTS` events.
+whole way of living, `rich` lasting events in the window do as well. Place tags count events in the city or province
+that is told, the hometown of who left it those that declare it and lie there; consumption_level counts purchases with a
+price; interests keep each interest with at least `INTEREST_EVENTS` events.
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ import numpy as np
 
 from usergpt_jax import schema
 from usergpt_jax.schema import NA
-from usergpt_jax.simulate import evolution, priors
+from usergpt_jax.simulate import evolution, places, priors
 from usergpt_jax.simulate import needs as needs_lib
 from usergpt_jax.simulate.emit import Events
 from usergpt_jax.tags import HPR18
@@ -46,14 +47,14 @@ class Rule:
 
 RULES = {
     "gender": Rule(3, 1100, _FAR),
-    "age_band": Rule(2, 1100, 150),
+    "age_band": Rule(2, 1100, 200),
     "life_stage": Rule(2, 400, 45, ("single_working", "couple_no_child", "empty_nest", "retired")),
     "marital_status": Rule(2, 730, 90),
     "child_stage": Rule(2, 300, 30, ("none", "adult")),
     "housing_tenure": Rule(2, 1100, _FAR),
     "consumption_level": Rule(14, 800, _FAR),
     "pet": Rule(2, 800, 60, ("none",)),
-    "education": Rule(2, 1100, 170),
+    "education": Rule(2, 1100, 220),
     "occupation": Rule(2, 1100, _FAR),
     "resident_province": Rule(8, 365, _FAR),
     "resident_city": Rule(11, 365, _FAR),
@@ -85,28 +86,45 @@ def observed_tags(
     age_seconds = as_of_second - events.second[rows]
     of_need = events.cause[rows] == _NEED
     purchase = events.action[rows] == _PURCHASE
-    basis = {
-        "place": events.place[rows] >= 0,
-        "price": purchase & ~np.isnan(events.price[rows]),
-    }
+    priced = purchase & ~np.isnan(events.price[rows])
+    at_home = _at_home(hidden, user, events.place[rows], locale)
     windows = {rule.window_days for rule in RULES.values()}
     recent = {days: age_seconds <= days * 86_400 for days in windows}
     totals = {days: np.bincount(user[inside], minlength=n_users) for days, inside in recent.items()}
     columns = {}
     for tag, rule in RULES.items():
         if tag in _PLACE_TAGS:
-            counted = basis["place"]
+            counted = at_home["province" if tag == "resident_province" else "city"]
+        elif tag == "hometown_province":
+            counted = of_need & _speaks_for(tag, hidden[tag], user, need, locale) & at_home["hometown"]
         elif tag == "consumption_level":
-            counted = basis["price"]
+            counted = priced
         else:
             counted = of_need & _speaks_for(tag, hidden[tag], user, need, locale)
         enough = np.bincount(user[counted & recent[rule.window_days]], minlength=n_users) >= rule.events
         rich = totals[rule.window_days] >= rule.rich
+        if tag == "hometown_province":  # only of those who never left does a log without journeys tell it
+            rich &= hidden[tag] == hidden["resident_province"]
         if rule.rich_values:
             rich &= np.isin(hidden[tag], rule.rich_values)
         columns[tag] = np.where(enough | rich, hidden[tag], NA)
     columns["interests"] = _observed_interests(interests, user[of_need], need[of_need], locale)
     return columns
+
+
+def _at_home(hidden: dict[str, np.ndarray], user: np.ndarray, place: np.ndarray, locale: str) -> dict[str, np.ndarray]:
+    """Whether each event is in its user's city, in their province, and in the province of their hometown."""
+    where = places.load(locale)
+    names = np.array([city.name for city in where.cities])
+    provinces = np.array([*(city.province for city in where.cities), *[""] * (len(where.destinations) - len(names))])
+    known = place >= 0
+    city = np.maximum(place, 0) // where.n_parts
+    home = np.argsort(names)[np.searchsorted(np.sort(names), hidden["resident_city"])]
+    return {
+        "city": known & (city == home[user]),
+        "province": known & (provinces[city] == hidden["resident_province"][user]),
+        "hometown": known & (provinces[city] == hidden["hometown_province"][user]),
+    }
 
 
 def lasting_rows(events: Events) -> np.ndarray:

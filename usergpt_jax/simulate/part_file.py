@@ -97,6 +97,12 @@ class PartWriter:
         _unfinished(path).write_text(json.dumps(counts), encoding="utf-8")
         os.replace(_unfinished(path), path)
 
+    def abandon(self) -> None:
+        """Closes and removes the unfinished files."""
+        for kind, writer in self._writers.items():
+            writer.close()
+            _unfinished(path_of(self._folder, kind, self._number)).unlink(missing_ok=True)
+
     def _flush(self, n_users: int) -> None:
         """Writes the first users in row groups and keeps the rest."""
         if not n_users:

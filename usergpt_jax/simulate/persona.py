@@ -321,7 +321,7 @@ def _habits(u: Uniforms, known: Known) -> Known:
         np.select([u[:, 6] < 0.34, u[:, 6] < 0.46], [0.02 + 0.12 * u[:, 7], 0.4 + 0.4 * u[:, 7]], 0.0),
         0.02 + 0.06 * u[:, 9],
         0.08 + 0.08 * u[:, 15] + 0.02 * np.clip(openness, -2, 2),
-        np.full(len(u), 0.06),
+        np.full(len(u), 0.2),
     ]
     chances[2] = np.minimum(chances[2], _MOST_FOREIGN - (chances[0] + chances[1] + chances[3] + chances[4]))
     years = np.clip(known["age_years"], 18, 70) - 18

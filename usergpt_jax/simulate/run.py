@@ -63,6 +63,8 @@ def run(config: ConfigDict, on_change: str) -> None:
     section: Any = config.simulate
     settings = to_dataclass(SimulateConfig, section, "simulate")
     start_day, as_of_day = days_of(settings)
+    if top.seed < 0:
+        raise InputError(f"config.seed: expected 0 or more, got {top.seed}")
     if top.tag_schema != schema_name(settings.locale):
         wanted = schema_name(settings.locale)
         raise InputError(f"config.tag_schema: locale {settings.locale!r} needs {wanted!r}, got {top.tag_schema!r}")
@@ -139,19 +141,19 @@ def _make_parts(
 
     def make(part: int, progress: tqdm) -> None:
         writer = part_file.PartWriter(folder, part, settings.locale)
-        numbers = _numbers(settings, part)
-        for first in range(0, len(numbers), settings.users_per_batch):
-            batch = maker.simulate(
-                numbers[first : first + settings.users_per_batch],
-                pad_to=min(settings.users_per_batch, settings.users_per_part),
-            )
-            world = world_lib.world_of(batch.course, batch.trips, start_day, as_of_day)
-            events, counts = quality.assure(batch.events, world, settings.locale)
-            batch = dataclasses.replace(batch, events=events)
-            known = truth.truth_table(batch, start_day, as_of_day, settings.locale)
-            writer.add(batch.user_ids, batch.events, known, counts)
-            progress.update(len(batch.user_ids))
-        writer.close()
+        try:
+            for numbers in _batches(settings, part):
+                made = maker.simulate(numbers, pad_to=min(settings.users_per_batch, settings.users_per_part))
+                world = world_lib.world_of(made.course, made.trips, start_day, as_of_day)
+                events, counts = quality.assure(made.events, world, settings.locale)
+                batch = dataclasses.replace(made, events=events)
+                known = truth.truth_table(batch, start_day, as_of_day, settings.locale)
+                writer.add(batch.user_ids, batch.events, known, counts)
+                progress.update(len(numbers))
+            writer.close()
+        except BaseException:
+            writer.abandon()
+            raise
 
     with (
         tqdm(total=total, unit="user", desc="simulate", disable=None) as progress,
@@ -165,6 +167,12 @@ def _numbers(settings: SimulateConfig, part: int) -> np.ndarray:
     """User numbers of a part."""
     first = part * settings.users_per_part
     return np.arange(first, min(first + settings.users_per_part, settings.n_users))
+
+
+def _batches(settings: SimulateConfig, part: int) -> list[np.ndarray]:
+    """User numbers of the batches of a part."""
+    numbers = _numbers(settings, part)
+    return [numbers[n : n + settings.users_per_batch] for n in range(0, len(numbers), settings.users_per_batch)]
 
 
 def _gather(folder: pathlib.Path, settings: SimulateConfig) -> dict[str, Any]:

@@ -31,7 +31,7 @@ _SHOP, _DELIVERY, _POI = (schema.SOURCES.index(name) for name in ("ecommerce", "
 _RURAL_TIER = 6
 _ORDERING = tools.REACHES.index("ordering")
 # Seconds between two calls: half of them within 20 s, one in a hundred after more than four minutes.
-_GAP_DRAWS = 256
+_GAP_DRAWS = 64
 _GAPS = np.round(np.exp(3.0 + 1.1 * ndtri((np.arange(_GAP_DRAWS) + 0.5) / _GAP_DRAWS))).astype(np.int32) + 2
 _HABIT = 215  # chance out of 256 that a meal or a visit is at the usual venue
 _SECOND_BRAND = 70  # chance out of 256 of the second brand of a price tier
@@ -43,6 +43,7 @@ _VARIANT = np.stack(
 _SECOND_SHOP = 64  # chance out of 256 of the second listing of a product
 _HALF_HOURS, _HALF_HOUR_SECONDS = 48, 1800
 _MAX_OFFSET = 18_000  # seconds a session may last
+_AFTER_SALT = 1 << 16  # words for what becomes of an item start here, above those of items
 _SESSION_SALT = 1 << 20  # keys of sessions start here, above those of weeks
 _FAVOURITE_SALT = 1 << 22
 
@@ -257,7 +258,7 @@ def _walk(key: Array, s: Sessions, source: Array, shelf: Shelf) -> tuple[Array, 
             draw = (word & (tools.RESOLUTION - 1)).astype(jnp.int32)
             left.append((tool.astype(jnp.uint8), offset.astype(jnp.uint16), views.astype(jnp.uint8)))
             following = shelf.next_call[finish.astype(jnp.int32), mode, tool, draw].astype(jnp.int32)
-            gap = jnp.asarray(_GAPS)[((word >> 8) & (_GAP_DRAWS - 1)).astype(jnp.int32)]
+            gap = jnp.asarray(_GAPS)[((word >> 10) & (_GAP_DRAWS - 1)).astype(jnp.int32)]
             silent = (shelf.emits[following] < 0) | (shelf.emits[tool] < 0)
             offset = jnp.minimum(offset + jnp.where(silent, 1 + (gap >> 3), gap), _MAX_OFFSET)
             carry = (following, jnp.where(following > 0, offset, carry[1]), views + shelf.is_view[following])
@@ -313,5 +314,5 @@ def items(details: Details, n_variants: Array, row: Array, view: Array) -> Items
         quantity=(1 + jnp.sum(((drawn[:, 1] >> 16) & 0xFF).astype(jnp.int32)[:, None] >= three, axis=1)).astype(
             jnp.int8
         ),
-        word=drawn[:, 1] ^ (drawn[:, 0] << 7),
+        word=jax.random.key_data(jax.vmap(jax.random.fold_in)(key, _AFTER_SALT + view.astype(jnp.int32)))[:, 0],
     )

@@ -123,8 +123,11 @@ def _weights(names: tuple[str, ...], rows: list[dict[str, str]]) -> np.ndarray:
             if row[column] not in values:
                 raise InputError(f"transitions.csv: {edge}: unknown {column} {row[column]!r}")
         start, end = names.index(row["from"]), names.index(row["to"])
-        weight = float(row["weight"])
-        if not weight > 0:
+        try:
+            weight = float(row["weight"])
+        except ValueError:
+            weight = -1.0
+        if not 0 < weight < np.inf:
             raise InputError(f"transitions.csv: {edge}: expected a positive weight, got {row['weight']}")
         weights[mode_of(schema.SOURCES.index(row["source"]), REACHES.index(row["reach"])), start, end] = weight
     weights[:, 0, 0] = 1.0  # `close` stays closed

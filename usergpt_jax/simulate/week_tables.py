@@ -18,7 +18,6 @@ RECIPROCAL_BITS = 12
 _GIFT_BASE = 0.65  # on the chance of a gift, with 1.5 more on days when people give: about 1 over a year
 _GIVING = ("festival_lead", "main_festival", "lovers_day", "parents_day", "childrens_day")
 _POI = schema.SOURCES.index("poi")
-_STAGE_TAGS = ("life_stage", "child_stage", "housing_tenure")
 
 
 class Tables(NamedTuple):
@@ -36,7 +35,7 @@ class Tables(NamedTuple):
     planned: Array  # [N] 1: booked through trips only
     cadence_days: Array  # [N]
     eighths_a_day: Array  # [N] eighths of the cadence in a day, in 1 / 2**RECIPROCAL_BITS
-    staged: Array  # [N] 1: belongs to a stage of life
+    needs_by_row: Array  # [N, F] the state weights, a row for each desire
     foreign: Array  # [ROWS, DRAWS]
     booking: Array  # [KINDS, 5, DRAWS]
     visiting: Array  # [DRAWS]
@@ -63,8 +62,6 @@ class Weeks(NamedTuple):
 def device_tables(locale: str) -> Tables:
     """Loads the library and the trip tables of a locale."""
     library, trips = needs_lib.load(locale), travel.load(locale)
-    stages = [HPR18.names.index(name) for name in _STAGE_TAGS]
-    conditional = (library.state_weights <= fixed.LOG_ZERO // 2).any(axis=0)
     cadence = np.maximum(library.cadence_days, 1)
     fixed_places = [needs_lib.PLACES.index(name) for name in ("home", "work")]
     columns = {
@@ -80,7 +77,7 @@ def device_tables(locale: str) -> Tables:
         "planned": trips.planned.astype(np.int32),
         "cadence_days": cadence,
         "eighths_a_day": (PRESSURE_STEPS << RECIPROCAL_BITS) // cadence,
-        "staged": (library.evidence[:, stages].any(axis=1) | conditional).astype(np.int32),
+        "needs_by_row": library.state_weights.T.astype(np.float32),
         "foreign": noise.desire_table(locale),
         "booking": trips.booking,
         "visiting": trips.visiting,

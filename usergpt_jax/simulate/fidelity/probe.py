@@ -107,6 +107,8 @@ def bag(log: Log, locale: str = "") -> scipy.sparse.csr_array:
             parts.append(_counts(log.user.number[number >= 0], number[number >= 0], log.n_users, len(held)))
     counted = scipy.sparse.csr_array(scipy.sparse.hstack(parts))
     counted = counted[:, np.flatnonzero(counted.astype(bool).sum(axis=0) >= 2)]  # seen with two users at least
+    if not counted.shape[1]:
+        raise InputError(f"the leakage probe needs a category that two users share; the log has {log.n_users} users")
     counted.data = np.log1p(counted.data)
     return MaxAbsScaler().fit_transform(counted)
 
