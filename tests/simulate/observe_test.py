@@ -5,7 +5,7 @@ import pytest
 
 from usergpt_jax import schema
 from usergpt_jax.schema import NA
-from usergpt_jax.simulate import emit, observe, priors
+from usergpt_jax.simulate import emit, observe, places, priors
 from usergpt_jax.simulate import needs as needs_lib
 from usergpt_jax.tags import HPR18
 
@@ -120,10 +120,18 @@ def test_a_rich_log_shows_what_shows_by_absence():
     assert observed(walks[1:], pet="none")["pet"].tolist() == [NA]
 
 
-def test_places_count_by_their_place_and_spending_by_prices():
+def place_in(city: str) -> int:
+    where = places.load("cn")
+    return where.destinations.index(city) * where.n_parts + 1
+
+
+def test_places_count_where_they_are_told_and_spending_by_prices():
     rule = observe.RULES["resident_city"]
-    visits = [{"action": "visit", "place": 5, "title": index, "price": np.nan} for index in range(rule.events)]
+    home = {"action": "visit", "place": place_in("Chengdu"), "price": np.nan}
+    visits = [home | {"title": index} for index in range(rule.events)]
     assert observed(visits)["resident_city"].tolist() == ["Chengdu"]
+    elsewhere = [row | {"place": place_in("Beijing")} for row in visits]
+    assert observed(elsewhere)["resident_city"].tolist() == [NA]
     assert observed(visits[1:])["resident_city"].tolist() == [NA]
     assert observed(visits * 9)["consumption_level"].tolist() == [NA]
     priced = [{"title": index} for index in range(observe.RULES["consumption_level"].events)]
@@ -132,7 +140,9 @@ def test_places_count_by_their_place_and_spending_by_prices():
 
 
 def test_open_tags_count_what_declares_them():
-    assert observed([{"need": "see friends"}], hometown_province="Hubei")["hometown_province"].tolist() == ["Hubei"]
+    at_home = [{"need": "see friends", "place": place_in("Wuhan")}]
+    assert observed(at_home, hometown_province="Hubei")["hometown_province"].tolist() == ["Hubei"]
+    assert observed(at_home, hometown_province="Henan")["hometown_province"].tolist() == [NA]
     assert observed([{"need": "cat care"}])["hometown_province"].tolist() == [NA]
 
 
