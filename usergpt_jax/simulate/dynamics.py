@@ -149,7 +149,7 @@ def _week(
     cdf, by_state = _need_cdf(own_log_rate, seen, carry, week, table)
     may = by_state > fixed.LOG_ZERO // 2
     happens, day, need, cause, reach = _ordinary(bits[:ORDINARY_SLOTS], course, state, carry, week, cdf, table)
-    now = jnp.matmul(table.needs_by_row[need], evolution.features(state).astype(jnp.float32), precision=_EXACT)
+    now = jnp.matmul(evolution.features(state).astype(jnp.float32), table.state_weights, precision=_EXACT)[need]
     outlived = by_state[need] - now.astype(jnp.int32) > _OUTLIVED  # much likelier for who the user was then
     cause = jnp.where((cause == table.kind_cause[need]) & outlived, _STALE, cause)
     place = jnp.full(ORDINARY_SLOTS, -1)

@@ -35,7 +35,6 @@ class Tables(NamedTuple):
     planned: Array  # [N] 1: booked through trips only
     cadence_days: Array  # [N]
     eighths_a_day: Array  # [N] eighths of the cadence in a day, in 1 / 2**RECIPROCAL_BITS
-    needs_by_row: Array  # [N, F] the state weights, a row for each desire
     foreign: Array  # [ROWS, DRAWS]
     booking: Array  # [KINDS, 5, DRAWS]
     visiting: Array  # [DRAWS]
@@ -77,7 +76,6 @@ def device_tables(locale: str) -> Tables:
         "planned": trips.planned.astype(np.int32),
         "cadence_days": cadence,
         "eighths_a_day": (PRESSURE_STEPS << RECIPROCAL_BITS) // cadence,
-        "needs_by_row": library.state_weights.T.astype(np.float32),
         "foreign": noise.desire_table(locale),
         "booking": trips.booking,
         "visiting": trips.visiting,
