@@ -1,6 +1,6 @@
 """How fast the simulator is: events and users a second, end to end to Parquet, and peak memory.
 
-Usage: python benchmarks/simulate.py [--users=2048] [--years=3] [--batch=256] [--workers=2] [--device_only]
+Usage: python benchmarks/simulate.py [--users=2048] [--years=3] [--batch=128] [--workers=2] [--device_only]
 
 Prints one JSON line; a table goes to stderr. Peak memory is measured for the population and for half of it, in
 processes of their own: memory must not depend on the number of users. --device_only leaves out quality checks, truth
@@ -26,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How fast the simulator is.")
     parser.add_argument("--users", type=int, default=2048)
     parser.add_argument("--years", type=int, default=3)
-    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--device_only", action="store_true")
     parser.add_argument("--once", action="store_true", help="measure this population only")

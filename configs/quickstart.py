@@ -19,7 +19,7 @@ def get_config() -> ConfigDict:
             "start": "2023-07-01",  # first day of the log
             "as_of": "2025-07-01",  # day after the last: truth is read here
             "users_per_part": 512,
-            "users_per_batch": 256,  # this and the next decide memory and speed, never results
+            "users_per_batch": 128,  # this and the next decide memory and speed, never results
             "workers": 2,
         }
     )

@@ -120,10 +120,11 @@ def make_events(
     price = np.where(searched | visited, np.nan, np.maximum(np.round(price, 1), 0.1)).astype(np.float32)
     cause = _with_bait(chosen.cause[row], title, chosen.tags, row, shelf)
     user = chosen.user[row]
+    n_sessions = np.bincount(chosen.user)  # of each user
     events = Events(
         user=user,
         second=second,
-        session=row - np.searchsorted(chosen.user, np.arange(chosen.user.max(initial=0) + 1)).astype(np.int32)[user],
+        session=row - (np.cumsum(n_sessions) - n_sessions).astype(np.int32)[user],
         tool=tool,
         action=action,
         leaf=leaf,
@@ -135,7 +136,7 @@ def make_events(
         quantity=np.where(bought, np.where(_comes_in_many(shelf)[leaf], item.quantity, 1), np.nan).astype(np.float32),
         place=np.where(bought | visited, details.place[row], -1),
     )
-    returned = _returns(events, item.word, as_of_day, locale)
+    returned = _returns(events, n_sessions, item.word, as_of_day, locale)
     return in_order(concatenate([events, returned]))
 
 
@@ -183,7 +184,7 @@ def _with_bait(
     return cause
 
 
-def _returns(events: Events, word: np.ndarray, as_of_day: int, locale: str) -> Events:
+def _returns(events: Events, n_sessions: np.ndarray, word: np.ndarray, as_of_day: int, locale: str) -> Events:
     """Returns of some purchases of goods, days later, each a session of its own."""
     shelf, graph = catalog.load(locale), tools.load(locale)
     shares = np.array([RETURN_SHARE.get(level, RETURN_SHARE[""]) for level in shelf.level1])
@@ -203,7 +204,7 @@ def _returns(events: Events, word: np.ndarray, as_of_day: int, locale: str) -> E
     return dataclasses.replace(
         made,
         second=second,
-        session=len(events) + np.arange(len(rows)) - np.searchsorted(made.user, made.user),
+        session=n_sessions[made.user] + np.arange(len(rows)) - np.searchsorted(made.user, made.user),
         tool=np.full(len(rows), graph.number("request_refund"), made.tool.dtype),
         cause=np.full(len(rows), _CAUSE["return"], made.cause.dtype),
         outcome=np.full(len(rows), _OUTCOME["returned"], made.outcome.dtype),

@@ -31,6 +31,7 @@ from usergpt_jax.simulate import (
 from usergpt_jax.simulate.week_tables import WEEK_DAYS
 
 MAX_INTERESTS = 5
+_SESSIONS_AT_ONCE, _EVENTS_AT_ONCE = 1 << 15, 1 << 16  # of one call on the device; decide speed, never results
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,23 +132,13 @@ class Engine:
 
     def _events(self, keys: jax.Array, course: persona.Course, week: dynamics.Week) -> emit.Events:
         chosen = self._chosen(course, week)
-        n_sessions = len(chosen.user)
-        size = _bucket(n_sessions, self._n_devices)
-        padded = jax.tree.map(lambda values: _pad(values, size), chosen)
-        n_parts = places.load(self._locale).n_parts
-        on_device = sessions.detail(keys, jax.device_put(padded, self._rows), self._shelf, n_parts)
-        details = jax.tree.map(lambda values: np.asarray(values)[:n_sessions], on_device)
-        emits = tools.load(self._locale).emits
-        row, call = np.nonzero(emits[details.calls] >= 0)
-        row, call = row.astype(np.int32), call.astype(np.int32)
-        size = _bucket(len(row), self._n_devices)
-        at = (_pad(row, size), _pad(details.views[row, call], size))
-        item = sessions.items(on_device, self._shelf.n_variants, *jax.device_put(at, self._rows))
-        item = jax.tree.map(lambda values: np.asarray(values)[: len(row)], item)
+        made = [self._walks(keys, part) for part in _slices(chosen, _SESSIONS_AT_ONCE)]
+        details, of_session, call, item = jax.tree.map(lambda *columns: np.concatenate(columns), *made)
+        before = np.arange(len(made)) * _SESSIONS_AT_ONCE
         return emit.make_events(
             chosen,
             details,
-            row,
+            of_session + np.repeat(before, [len(columns[1]) for columns in made]).astype(np.int32),
             call,
             item,
             start_day=self._first_day,
@@ -155,6 +146,23 @@ class Engine:
             discount=self._discount,
             locale=self._locale,
         )
+
+    def _walks(
+        self, keys: jax.Array, chosen: sessions.Sessions
+    ) -> tuple[sessions.Details, np.ndarray, np.ndarray, sessions.Items]:
+        """Sessions in detail; the session and the call of each of their events; and its item."""
+        n_parts = places.load(self._locale).n_parts
+        padded = jax.device_put(_padded(chosen, _SESSIONS_AT_ONCE, self._n_devices), self._rows)
+        on_device = sessions.detail(keys, padded, self._shelf, n_parts)
+        details = jax.tree.map(lambda values: np.asarray(values)[: len(chosen.user)], on_device)
+        emits = tools.load(self._locale).emits
+        row, call = (values.astype(np.int32) for values in np.nonzero(emits[details.calls] >= 0))
+        made = []
+        for at in _slices((row, details.views[row, call]), _EVENTS_AT_ONCE):
+            padded = jax.device_put(_padded(at, _EVENTS_AT_ONCE, self._n_devices), self._rows)
+            item = sessions.items(on_device, self._shelf.n_variants, *padded)
+            made.append(jax.tree.map(lambda values, n=len(at[0]): np.asarray(values)[:n], item))
+        return details, row, call, jax.tree.map(lambda *columns: np.concatenate(columns), *made)
 
     def _chosen(self, course: persona.Course, week: dynamics.Week) -> sessions.Sessions:
         """The sessions that happen, by user and time to within a day."""
@@ -230,13 +238,13 @@ def _strongest(intensity: np.ndarray) -> np.ndarray:
     return np.where(np.take_along_axis(intensity, order, axis=1) > 0, order, -1)
 
 
-def _bucket(n: int, n_devices: int) -> int:
-    """The next size of a series that grows by about a fifth: few shapes, so few compilations."""
-    top = max(int(n), 4096)
-    step = 1 << max(top.bit_length() - 3, 0)
-    size = -(-top // step) * step
-    return size + -size % n_devices
+def _slices(columns: Any, size: int) -> list[Any]:
+    """Columns cut into slices of `size` rows, at least one."""
+    n = len(jax.tree.leaves(columns)[0])
+    return [jax.tree.map(lambda values: values[at : at + size], columns) for at in range(0, max(n, 1), size)]
 
 
-def _pad(values: np.ndarray, size: int) -> np.ndarray:
-    return np.pad(values, [(0, size - len(values))] + [(0, 0)] * (values.ndim - 1))
+def _padded(columns: Any, size: int, n_devices: int) -> Any:
+    """Columns with zeros up to `size` rows and a multiple of the devices: one shape, so one compilation."""
+    size += -size % n_devices
+    return jax.tree.map(lambda values: np.pad(values, [(0, size - len(values))] + [(0, 0)] * (values.ndim - 1)), columns)
