@@ -8,6 +8,7 @@ from usergpt_jax import locales
 from usergpt_jax.core.errors import InputError
 
 # The tiers, largest first; "rural" is not a city's tier but a way of living in one.
+ANY = ""  # any locale
 CITY_TIERS = ("T1", "new_T1", "T2", "T3", "T4", "T5")
 
 
@@ -58,8 +59,13 @@ def province_word(locale: str = locales.DEFAULT) -> str:
     return words["province"]
 
 
-def city_named(name: str, locale: str = locales.DEFAULT) -> City | None:
-    """The city of that name, ignoring case, outer spaces and a trailing "city" or "prefecture"."""
+def city_named(name: str, locale: str = ANY) -> City | None:
+    """The city of that name, ignoring case, outer spaces and a trailing "city" or "prefecture".
+
+    Args:
+      name: of a city.
+      locale: whose cities are looked at; by default those of all.
+    """
     folded = name.strip().casefold()
     found = _by_folded_name(locale).get(folded)
     if found is None:
@@ -67,8 +73,8 @@ def city_named(name: str, locale: str = locales.DEFAULT) -> City | None:
     return found
 
 
-def city_in(text: str, locale: str = locales.DEFAULT) -> City | None:
-    """The first city whose name stands as a whole word in `text`, or None."""
+def city_in(text: str, locale: str = ANY) -> City | None:
+    """The first city whose name stands as a whole word in `text`, or None; `locale` as for `city_named`."""
     match = _pattern(locale).search(text)
     return _by_folded_name(locale)[match.group(1).casefold()] if match else None
 
@@ -84,29 +90,21 @@ def _checked(rows: list[dict[str, str]], file: str) -> tuple[City, ...]:
             raise InputError(f"{where}: city {name!r} stands twice; expected each name once")
         if tier not in CITY_TIERS:
             raise InputError(f"{where} ({name}): tier {tier!r} is not one of {', '.join(CITY_TIERS)}")
-        population = _positive(row["population_millions"], f"{where} ({name})")
+        population = locales.positive(row["population_millions"], f"{where} ({name})", "population_millions", 1000)
         found[name.casefold()] = City(name, province, tier, population)
     if not found:
         raise InputError(f"{file}: expected at least one city, got none")
     return tuple(found.values())
 
 
-def _positive(text: str, where: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not 0 < value < 1000:
-        raise InputError(f"{where}: population_millions {text!r}: expected a number above 0 and below 1000")
-    return value
-
-
 @functools.cache
 def _by_folded_name(locale: str) -> dict[str, City]:
-    return {city.name.casefold(): city for city in cities(locale)}
+    """Cities of a locale; of two locales with one name the default's city stands, then the first by locale."""
+    order = sorted(locales.names(), key=lambda name: name != locales.DEFAULT) if locale == ANY else [locale]
+    return {city.name.casefold(): city for name in reversed(order) for city in cities(name)}
 
 
 @functools.cache
 def _pattern(locale: str) -> re.Pattern[str]:
-    names = sorted((re.escape(city.name) for city in cities(locale)), key=len, reverse=True)
+    names = sorted((re.escape(city.name) for city in _by_folded_name(locale).values()), key=len, reverse=True)
     return re.compile(r"(?<!\w)(" + "|".join(names) + r")(?!\w)", re.IGNORECASE)

@@ -310,7 +310,12 @@ def tag_schema(name: str) -> TagSchema:
     Raises:
       InputError: there is none.
     """
+    return hpr18(locale_of(name))
+
+
+def locale_of(name: str) -> str:
+    """The locale of the built-in schema of that name; raises as `tag_schema`."""
     by_name = {schema_name(locale): locale for locale in locales.names()}
     if name not in by_name:
         raise InputError(f"config.tag_schema: {name!r} is not one of {', '.join(by_name)}")
-    return hpr18(by_name[name])
+    return by_name[name]

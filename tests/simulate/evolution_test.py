@@ -35,6 +35,12 @@ def calm(course: persona.Course) -> persona.Course:
     return one(course, **dates | {"birth_day": 0, "graduation_day": 8000, "move_days": [NEVER] * 3, "settlement": 0})
 
 
+def married(course: persona.Course, **changes: int) -> persona.Course:
+    """The calm grown-up with a partner from day 9000 and a wedding on day 9500, and other fields."""
+    dates = {"partner_day": 9000, "marriage_day": 9500} | changes
+    return calm(course)._replace(**{name: np.int32(value) for name, value in dates.items()})
+
+
 def phases(course: persona.Course, day: int) -> set[str]:
     state = STATE_AT(course, jnp.int32(day))
     return {name for name, on in zip(PHASES, np.asarray(state.phases), strict=True) if on}
@@ -61,13 +67,7 @@ def test_age_bands_change_on_the_birthday(course):
 
 
 def test_the_youngest_child_counts(course):
-    parent = calm(course)._replace(
-        partner_day=np.int32(9000),
-        marriage_day=np.int32(9500),
-        first_birth_day=np.int32(10_000),
-        second_birth_day=np.int32(11_500),
-        third_birth_day=np.int32(13_000),
-    )
+    parent = married(course, first_birth_day=10_000, second_birth_day=11_500, third_birth_day=13_000)
     stages = [tag(parent, day, "child_stage") for day in (9700, 9731, 10_100, 11_490, 11_500, 12_990, 13_010, 19_600)]
     assert stages == ["none", "expecting", "0-1", "3-6", "0-1", "3-6", "0-1", "adult"]
     state = STATE_AT(parent, jnp.int32(13_000 + 366))
@@ -75,12 +75,7 @@ def test_the_youngest_child_counts(course):
 
 
 def test_remarriage_ends_the_time_apart(course):
-    life = calm(course)._replace(
-        partner_day=np.int32(9000),
-        marriage_day=np.int32(9500),
-        separation_day=np.int32(11_000),
-        remarriage_day=np.int32(12_000),
-    )
+    life = married(course, separation_day=11_000, remarriage_day=12_000)
     found = [tag(life, day, "marital_status") for day in (8999, 9499, 10_999, 11_999, 12_000)]
     assert found == ["single", "partnered", "married", "divorced_widowed", "married"]
 

@@ -12,7 +12,7 @@ import pytest
 
 from usergpt_jax.simulate import emit, engine
 
-DIGESTS = {"cn": "ad01aaa7294fcb28", "us": "5b651f3917497517"}
+DIGESTS = {"cn": "92afc4ea9edbab6b", "us": "7941a3c6700316c5"}
 
 
 @pytest.mark.parametrize("locale", sorted(DIGESTS))

@@ -5,7 +5,7 @@ import pytest
 
 from usergpt_jax import locales, schema
 from usergpt_jax.core.errors import InputError
-from usergpt_jax.simulate import calendar, evolution, factors, preferences, priors
+from usergpt_jax.simulate import calendar, evolution, factors, fixed, preferences, priors, week_tables
 from usergpt_jax.simulate import needs as needs_lib
 from usergpt_jax.simulate.fixed import LOG_ZERO
 from usergpt_jax.tags import HPR18
@@ -224,12 +224,16 @@ def test_leaves_evidence_and_numbers_are_read():
         ({"goal": "visit"}, "unknown goal on ecommerce 'visit', expected one of order, browse"),
         ({"kind": "wish"}, "unknown kind 'wish', expected one of need"),
         ({"place": "cafe"}, "unknown place 'cafe', expected one of none"),
-        ({"rate": "-1"}, "rate is '-1', expected a number of at least 0"),
-        ({"rate": "often"}, "rate is 'often', expected a number of at least 0"),
-        ({"rate": "nan"}, "rate is 'nan', expected a number of at least 0"),
+        ({"rate": "-1"}, "rate is '-1', expected a number from 0 to 1024"),
+        ({"rate": "often"}, "rate is 'often', expected a number from 0 to 1024"),
+        ({"rate": "nan"}, "rate is 'nan', expected a number from 0 to 1024"),
+        ({"rate": "1e9"}, "rate is '1e9', expected a number from 0 to 1024"),
         ({"rate": "0"}, "rate is 0, expected more than 0"),
         ({"gift": "11"}, "gift is '11', expected a number from 0 to 10"),
-        ({"cadence_days": ""}, "cadence_days is '', expected a number of at least 0"),
+        *(
+            ({"cadence_days": days}, f"cadence_days is '{days}', expected a whole number from 1 to 1500")
+            for days in ("", "0", "1.5", "-7", "1501", "32769", "week")
+        ),
     ],
 )
 def test_a_bad_row_gives_one_clear_line(change, message):
@@ -237,6 +241,14 @@ def test_a_bad_row_gives_one_clear_line(change, message):
         _parse({"name": "coffee"}, change)
     assert str(error.value).startswith("needs.csv, desire 'tea'")
     assert "\n" not in str(error.value)
+
+
+def test_bounds_of_numbers_are_what_fixed_point_holds():
+    library = _parse({"rate": "1024", "cadence_days": "1500"})
+    assert library.log_rate[0] <= fixed.LOG_TOP
+    assert fixed.WEIGHTS[library.log_rate[0] - LOG_ZERO] == fixed.WEIGHTS.max()  # no rate weighs more
+    eighths_a_day = (week_tables.PRESSURE_STEPS << week_tables.RECIPROCAL_BITS) // library.cadence_days[0]
+    assert eighths_a_day * 1500 >= 0.95 * (week_tables.PRESSURE_STEPS << week_tables.RECIPROCAL_BITS)
 
 
 def test_a_desire_may_stand_once():

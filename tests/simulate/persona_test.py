@@ -113,7 +113,7 @@ def test_fields_are_int32_and_in_range(course):
     for name, array in course._asdict().items():
         assert array.dtype == np.int32, name
         assert len(array) == 4000
-    assert course.noise.shape == (4000, persona.N_NOISE)
+    assert course.noise.shape == (4000, 6)
     assert course.noise.min() >= 0
     assert course.noise[:, :5].sum(axis=1).max() < 65_536  # the causes of a session, together
     assert ((course.loyalty >= 0) & (course.loyalty <= 255) & (course.impulse >= 0) & (course.impulse <= 255)).all()

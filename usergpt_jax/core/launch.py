@@ -43,11 +43,23 @@ def _parse(argv: list[str]) -> list[str]:
         _ = "run_dir" in flags.FLAGS.config  # a config file that cannot be read says so only when looked into
         return rest
     except (AttributeError, KeyError) as error:
-        text = f"unknown config key {error.args[0]}"
+        inner = error.args[0] if error.args else ""  # of an AttributeError it is the KeyError
+        text = _unknown_key(str(inner.args[0] if isinstance(inner, KeyError) else inner), argv)
     except (flags.Error, ImportError, OSError, SyntaxError, TypeError, ValueError) as error:
         text = str(error)
     print(f"error: {' '.join(text.replace(chr(92) + 'n', ' ').split())}", file=sys.stderr)
     sys.exit(2)
+
+
+def _unknown_key(message: str, argv: list[str]) -> str:
+    """Names the override in `argv` that an error of ml_collections is about, which gives the last part of the key."""
+    key, _, hint = message.partition("\n")  # the hint is "Did you mean ..."
+    overrides = [arg.partition("=")[0].lstrip("-") for arg in argv if arg.lstrip("-").startswith("config.")]
+    for name in overrides:  # those that were understood are flags by now
+        path = name.removeprefix("config.")
+        if name not in flags.FLAGS and (key.strip("'") in path.split(".") or message.endswith(f": {path}")):
+            return f"--{name}: unknown config key; expected one that the config file declares. {hint}"
+    return f"config: {message}"
 
 
 def exit_on_input_error(work: Callable[[], None]) -> None:

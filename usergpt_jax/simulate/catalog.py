@@ -28,6 +28,7 @@ MAX_VARIANTS = 6
 MAX_STEPS = MAX_VARIANTS - 1
 ALWAYS = (0, 48)  # half hours
 _NEVER_STEP = 10_000  # months
+_PRICED = ("ecommerce", "delivery")  # sources where everything is sold
 _HOURS = re.compile(r"(\d{1,2})(?::(00|30))?-(\d{1,2})(?::(00|30))?")
 COLUMNS = ("leaf", "level1", "level2", "source", "price", "brands", "noun", "variants", "steps", "hours")
 
@@ -189,7 +190,8 @@ def parse(
 
     Raises:
       InputError: a missing column or level, a leaf twice, an unknown source or brand key, a key without N_BRANDS names,
-        a price that is not positive, bad hours, too many variants, or not one step less than variants.
+        a price that is not positive or missing where something is sold, bad hours, too many variants or a blank one
+        among them, or not one step less than variants.
     """
     for key, names in brands.items():
         if len(names) != N_BRANDS or len(set(names)) != N_BRANDS or not all(names):
@@ -259,8 +261,10 @@ def _leaf(row: Mapping[str, str], brands: Mapping[str, tuple[str, ...]]) -> _Lea
     if row["source"] not in schema.SOURCES:
         raise InputError(f"{where}: source {row['source']!r}, expected one of {', '.join(schema.SOURCES)}")
     variants = tuple(row["variants"].split("|"))
-    if len(variants) > MAX_VARIANTS or (len(variants) > 1 and not all(variants)):
+    if len(variants) > MAX_VARIANTS or (row["variants"] and not all(name.strip() for name in variants)):
         raise InputError(f"{where}: variants {row['variants']!r}, expected 1 to {MAX_VARIANTS} names joined by |")
+    if row["source"] in _PRICED and not row["price"]:
+        raise InputError(f"{where}: price is empty, expected a positive number on {row['source']}")
     names = _brands_of(brands, row["brands"], where) if row["brands"] else ()
     identity = (row["leaf"], row["level1"], row["level2"], row["brands"], row["noun"])
     return _Leaf(

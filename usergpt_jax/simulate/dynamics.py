@@ -20,7 +20,7 @@ from usergpt_jax import schema
 from usergpt_jax.simulate import evolution, fixed, noise, tools
 from usergpt_jax.simulate.itinerary import AWAY_SLOTS, BOOKING_SLOTS, Column, Trip, no_trip, plan_trip, trip_sessions
 from usergpt_jax.simulate.persona import Course
-from usergpt_jax.simulate.week_tables import PRESSURE_STEPS, RECIPROCAL_BITS, WEEK_DAYS, Tables, Weeks
+from usergpt_jax.simulate.week_tables import RECIPROCAL_BITS, WEEK_DAYS, Tables, Weeks
 
 ORDINARY_SLOTS = 24
 SLOTS = ORDINARY_SLOTS + BOOKING_SLOTS + AWAY_SLOTS

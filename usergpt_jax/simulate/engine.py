@@ -8,6 +8,7 @@ Paper: §2.1.
 import dataclasses
 import datetime
 import functools
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -117,9 +118,7 @@ class Engine:
         keys = jax.device_put(_user_keys(self._seed, jnp.asarray(padded)), self._rows)
         on_device = jax.device_put(course, self._rows)
         week, intensity, state = _simulate()(keys, on_device, self._weeks, self._table, jnp.int32(self._as_of_day))
-        course, week, intensity, state = jax.tree.map(
-            lambda values: np.asarray(values)[:n_users], (course, week, intensity, state)
-        )
+        course, week, intensity, state = _on_host((course, week, intensity, state), n_users)
         return Batch(
             user_ids=[f"u{number:07d}" for number in numbers],
             course=course,
@@ -133,7 +132,7 @@ class Engine:
     def _events(self, keys: jax.Array, course: persona.Course, week: dynamics.Week) -> emit.Events:
         chosen = self._chosen(course, week)
         made = [self._walks(keys, part) for part in _slices(chosen, _SESSIONS_AT_ONCE)]
-        details, of_session, call, item = jax.tree.map(lambda *columns: np.concatenate(columns), *made)
+        details, of_session, call, item = _joined(made)
         before = np.arange(len(made)) * _SESSIONS_AT_ONCE
         return emit.make_events(
             chosen,
@@ -154,15 +153,15 @@ class Engine:
         n_parts = places.load(self._locale).n_parts
         padded = jax.device_put(_padded(chosen, _SESSIONS_AT_ONCE, self._n_devices), self._rows)
         on_device = sessions.detail(keys, padded, self._shelf, n_parts)
-        details = jax.tree.map(lambda values: np.asarray(values)[: len(chosen.user)], on_device)
+        details = _on_host(on_device, len(chosen.user))
         emits = tools.load(self._locale).emits
         row, call = (values.astype(np.int32) for values in np.nonzero(emits[details.calls] >= 0))
         made = []
         for at in _slices((row, details.views[row, call]), _EVENTS_AT_ONCE):
             padded = jax.device_put(_padded(at, _EVENTS_AT_ONCE, self._n_devices), self._rows)
             item = sessions.items(on_device, self._shelf.n_variants, *padded)
-            made.append(jax.tree.map(lambda values, n=len(at[0]): np.asarray(values)[:n], item))
-        return details, row, call, jax.tree.map(lambda *columns: np.concatenate(columns), *made)
+            made.append(_on_host(item, len(at[0])))
+        return details, row, call, _joined(made)
 
     def _chosen(self, course: persona.Course, week: dynamics.Week) -> sessions.Sessions:
         """The sessions that happen, by user and time to within a day."""
@@ -241,10 +240,24 @@ def _strongest(intensity: np.ndarray) -> np.ndarray:
 def _slices(columns: Any, size: int) -> list[Any]:
     """Columns cut into slices of `size` rows, at least one."""
     n = len(jax.tree.leaves(columns)[0])
-    return [jax.tree.map(lambda values: values[at : at + size], columns) for at in range(0, max(n, 1), size)]
+    return [jax.tree.map(operator.itemgetter(slice(at, at + size)), columns) for at in range(0, max(n, 1), size)]
 
 
 def _padded(columns: Any, size: int, n_devices: int) -> Any:
     """Columns with zeros up to `size` rows and a multiple of the devices: one shape, so one compilation."""
     size += -size % n_devices
-    return jax.tree.map(lambda values: np.pad(values, [(0, size - len(values))] + [(0, 0)] * (values.ndim - 1)), columns)
+
+    def pad(values: np.ndarray) -> np.ndarray:
+        return np.pad(values, [(0, size - len(values))] + [(0, 0)] * (values.ndim - 1))
+
+    return jax.tree.map(pad, columns)
+
+
+def _on_host(columns: Any, n: int) -> Any:
+    """The first rows as numpy arrays."""
+    return jax.tree.map(lambda values: np.asarray(values)[:n], columns)
+
+
+def _joined(parts: list[Any]) -> Any:
+    """Columns of several parts, one after another."""
+    return jax.tree.map(lambda *columns: np.concatenate(columns), *parts)

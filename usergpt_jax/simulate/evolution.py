@@ -257,16 +257,19 @@ def life_events(course: Course, start_day: int, as_of_day: int, locale: str = lo
         for years in _CHILD_BIRTHDAYS:
             told(f"a child turned {years}", born + whole_days(years), born < NEVER)
     n_plain = len(texts)
-    names = [f"moved to {city.name}" for city in gazetteer.cities(locale)]
+    cities = gazetteer.cities(locale)
+    names = [f"{how} {city.name}" for how in ("moved to", "moved within") for city in cities]
     kind, user = np.nonzero(np.stack(happens))
     day = np.stack(days)[kind, user]
     move = (of["move_days"] >= start_day) & (of["move_days"] < as_of_day)
     mover, stay = np.nonzero(move)
+    home, new_home = of["cities"][mover, stay], of["cities"][mover, stay + 1]
+    how = np.where(home == new_home, len(cities), 0)
     table = pl.DataFrame(
         {
             "user": np.concatenate([user, mover]).astype(np.int64),
             "date": np.concatenate([day, of["move_days"][mover, stay]]).astype(np.int32),
-            "event": np.concatenate([kind, n_plain + of["cities"][mover, stay + 1]]).astype(np.int64),
+            "event": np.concatenate([kind, n_plain + how + new_home]).astype(np.int64),
         }
     )
     table = table.sort("user", "date", "event")

@@ -7,6 +7,7 @@ stands for the values that are not named, 1 where it is left out.
 import math
 from collections.abc import Mapping
 
+from usergpt_jax import locales
 from usergpt_jax.core.errors import InputError
 
 Factors = dict[str, dict[str, float]]
@@ -51,10 +52,7 @@ def number(text: str, where: str, what: str, most: float = math.inf) -> float:
     Raises:
       InputError: it is none.
     """
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = locales.number(text)
     if not (math.isfinite(value) and 0 <= value <= most):
         limit = "a number of at least 0" if most == math.inf else f"a number from 0 to {most:g}"
         raise InputError(f"{where}: {what} is {text!r}, expected {limit}")

@@ -5,8 +5,12 @@ one session a year. Sums of integers do not depend on their order, so device, ba
 matter; the few float products on the device are single multiplications, which IEEE 754 rounds in one way only.
 """
 
+from typing import Any
+
 import numpy as np
 from scipy.special import ndtri
+
+Column = Any  # an array: of jax on the device, of numpy on the host
 
 LOG_STEPS = 64  # of a nat
 LOG_ZERO = -20 * LOG_STEPS  # log factor of what does not happen

@@ -3,7 +3,7 @@
 Paper: §2.1 (environment: travel moves the user).
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,16 +11,16 @@ from jaxtyping import Array
 
 from usergpt_jax import schema
 from usergpt_jax.simulate import evolution, fixed, noise, tools, travel
+from usergpt_jax.simulate.fixed import Column
 from usergpt_jax.simulate.persona import Course
 from usergpt_jax.simulate.week_tables import WEEK_DAYS, Tables, Weeks
 from usergpt_jax.tags import HPR18
-
-Column = Any  # an array: of jax on the device, of numpy on the host
 
 BOOKING_SLOTS, AWAY_SLOTS = 2, 2
 # Chance that each booking of a plan is made, and that each visit of a week away takes place.
 _TAKEN = fixed.chance(np.array([1.0, 0.6, 0.85, 0.6]))
 _NEVER = -100
+_WEEK, _THURSDAY = 7, 3  # epoch day 0 was a Thursday, counted from Monday
 _BUSINESS, _LEISURE, _NEAR = (travel.KINDS.index(name) for name in ("business", "leisure", "near"))
 _TRAVEL = schema.SOURCES.index("travel")
 _PATTERN, _AGE_BAND, _OCCUPATION = (
@@ -70,6 +70,8 @@ def plan_trip(
     days = jnp.asarray(travel.DAYS)[kind]
     length = days[0] + (u[3] * (days[1] - days[0] + 1) >> 16)
     start = first_week + _draw(week.trip_day_cdf[pattern], u[4])
+    to_monday = _WEEK - (start + _THURSDAY) % _WEEK
+    start += jnp.where((kind == _BUSINESS) & (to_monday <= 2), to_monday, 0)  # no business trip starts on a weekend
     starts = (u[0] < week.trip_chance[pattern]) & (trip.end_day < first_week) & (where != state.city)
     starts &= (following.start_day < 0) & (course.avoided[_TRAVEL] == 0)
     nothing = jnp.int32(_NEVER)

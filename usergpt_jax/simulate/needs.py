@@ -27,6 +27,11 @@ __all__ = [
 
 MAX_LEAVES = 6
 MAX_GIFT = 10.0
+# Sessions a year: the largest weight of a desire (see `fixed.WEIGHTS`), so a higher rate would not be any higher.
+MAX_RATE = float(fixed.WEIGHTS[-1] // fixed.UNIT)
+# Pressure counts eighths of a cadence in whole 1 / 2**12 a day (see `week_tables`): 5 % too slow at worst for this many
+# days, and never at all for more than 2**15.
+MAX_CADENCE_DAYS = 1500
 THEMES = (
     "childcare", "dining", "education", "elder care", "entertainment", "mental health", "sport and health", "travel",
     "household", "home", "beauty", "apparel", "digital", "pets", "gifts", "work", "hobbies", "mobility", "finance",
@@ -91,7 +96,7 @@ class Needs:
       preference_weights: log factors of the preference dimensions, drawn to and averse [2, P, N].
       calendar_weights: log factors of `calendar.FEATURES` [C, N].
       topic_weights: log factors of `TOPIC_THEMES` [T, N].
-      cadence_days: how long a desire rests after it was satisfied [N].
+      cadence_days: how long a desire rests after it was satisfied [N], 1 to `MAX_CADENCE_DAYS`; 1 hardly rests.
       gift: how readily its goods are given as a present [N], 0 to 1000.
       leaves: leaf numbers [N, MAX_LEAVES].
       leaf_cdf: cumulative chance of each leaf out of 2**16 [N, MAX_LEAVES].
@@ -142,8 +147,9 @@ def parse(
 
     Raises:
       InputError: a missing column, a desire twice, an unknown word (leaf, group, value, tag, theme, driver, goal, kind,
-        place), a number that is none or negative, no leaf or more than `MAX_LEAVES`, leaves of two platforms, or a goal
-        that the platform does not serve. The message is one line with the desire and what was expected.
+        place), a number that is none or negative, a rate that is 0 or above `MAX_RATE`, a cadence that is not a whole
+        number from 1 to `MAX_CADENCE_DAYS`, no leaf or more than `MAX_LEAVES`, leaves of two platforms, or a goal that
+        the platform does not serve. The message is one line with the desire and what was expected.
     """
     if missing := [column for column in COLUMNS if rows and column not in rows[0]]:
         raise InputError(f"needs.csv: no column {missing[0]!r}, expected {', '.join(COLUMNS)}")
@@ -169,7 +175,7 @@ def parse(
         preference_weights=np.stack([columns["preference"], columns["averse"]]),
         calendar_weights=columns["calendar"],
         topic_weights=columns["topic"],
-        cadence_days=np.array([_number(row, "cadence_days") for row in rows], np.int32),
+        cadence_days=np.array([_cadence_days(row) for row in rows], np.int32),
         gift=np.array([round(100 * _number(row, "gift", MAX_GIFT)) for row in rows], np.int32),
         leaves=leaves,
         leaf_cdf=leaf_cdf,
@@ -232,7 +238,7 @@ def _weight_arrays(
     log_rate = np.zeros(len(rows), np.int32)
     columns = {group: np.zeros((len(values), len(rows)), np.int32) for group, values in groups.items()}
     for number, row in enumerate(rows):
-        rate = _number(row, "rate")
+        rate = _number(row, "rate", MAX_RATE)
         if rate == 0:
             raise InputError(f"{_where(row)}: rate is 0, expected more than 0")
         log_rate[number] = fixed.log_units(rate)
@@ -258,6 +264,14 @@ def _log_factors(group: str, values: tuple[str, ...], one: Mapping[str, float], 
         # Two values that hold at once would both lift from "never", which has no meaning in log factors.
         raise InputError(f"{where}, group {group}: *=0 with {sum(named)} values, expected one value beside *=0")
     return default, np.where(named, fixed.log_units(np.array([one.get(value, 1.0) for value in values])) - default, 0)
+
+
+def _cadence_days(row: Mapping[str, str]) -> int:
+    text = row["cadence_days"]
+    if not (text.isdecimal() and 1 <= int(text) <= MAX_CADENCE_DAYS):
+        expected = f"a whole number from 1 to {MAX_CADENCE_DAYS}"
+        raise InputError(f"{_where(row)}: cadence_days is {text!r}, expected {expected}")
+    return int(text)
 
 
 def _number(row: Mapping[str, str], column: str, most: float = np.inf) -> float:

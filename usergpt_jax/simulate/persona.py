@@ -27,7 +27,6 @@ from usergpt_jax.simulate.priors import DAYS_PER_YEAR, Priors
 
 Numbers = Any  # numpy on the host as drawn, traced inside the simulation
 MAX_INTERESTS = 4
-N_NOISE = 6  # gift, proxy buying, shared account, misclick, exploration; stale week
 LOG_UNITS = 64  # of log_activity in a nat
 BIG_FIVE = preferences.TRAITS
 HOUSEHOLD_KINDS = (
@@ -111,7 +110,7 @@ class Course(NamedTuple):
     impulse: Int[Numbers, "..."]  # 0..255
     log_activity: Int[Numbers, "..."]  # 1/64 nat
     avoided: Int[Numbers, "... 5"]  # 1 for each source the user never uses
-    noise: Int[Numbers, "... 6"]  # chances out of 65536: five causes of a session, a stale week
+    noise: Int[Numbers, "... 6"]  # out of 65536: gift, proxy buying, shared account, misclick, exploration; stale week
 
 
 def user_uniforms(seed: int, numbers: Int[np.ndarray, " U"]) -> Float[np.ndarray, "U K"]:

@@ -145,21 +145,11 @@ def _destinations(locale: str) -> tuple[dict[str, float], dict[str, float]]:
             raise InputError(f"{where} ({name}): expected a city of cities.csv at home and none abroad, got {side!r}")
         if any(name in names for names in found.values()):
             raise InputError(f"{where}: {name!r} stands twice; expected each name once")
-        found[side][name] = _weight(row["weight"], f"{where} ({name})")
+        found[side][name] = locales.positive(row["weight"], f"{where} ({name})", "weight", 1e6)
     for side, names in found.items():
         if not names:
             raise InputError(f"{file}: expected at least one destination {side}, got none")
     return found["home"], found["abroad"]
-
-
-def _weight(text: str, where: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not 0 < value < 1e6:
-        raise InputError(f"{where}: weight {text!r}: expected a number above 0")
-    return value
 
 
 def _regions(locale: str) -> np.ndarray:

@@ -7,7 +7,7 @@ Paper: §2.1 (specific intent: target platform, action, expected outcome; decisi
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +18,7 @@ from scipy.special import ndtri
 from usergpt_jax import schema
 from usergpt_jax.simulate import calendar, catalog, evolution, fixed, places, priors, tools
 from usergpt_jax.simulate import needs as needs_lib
-
-Column = Any  # an array: of jax on the device, of numpy on the host
+from usergpt_jax.simulate.fixed import Column
 
 _MISCLICK, _GIFT, _PROXY, _SHARED = (
     schema.CAUSES.index(name) for name in ("misclick", "gift", "proxy", "shared_account")

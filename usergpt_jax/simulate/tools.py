@@ -52,15 +52,6 @@ class Tools:
         """The number of a tool."""
         return self.names.index(name)
 
-    def is_walk(self, calls: list[int], in_hand: frozenset[str] = frozenset((START,))) -> bool:
-        """Whether every call finds in hand what it requires; `calls` are tool numbers."""
-        held = set(in_hand)
-        for call in calls:
-            if not self.requires[call] <= held:
-                return False
-            held |= self.provides[call]
-        return True
-
 
 def mode_of(source: int, reach: int) -> int:
     """Row of `Tools.next_call` for a source number and a number in `REACHES`."""
@@ -92,9 +83,9 @@ def parse(tool_rows: list[dict[str, str]], transition_rows: list[dict[str, str]]
     requires, provides = (tuple(frozenset(row[c].split()) for row in tool_rows) for c in ("requires", "provides"))
     sources = np.array([known["source"].index(row["source"]) - 1 for row in tool_rows])
     states = np.array([STATES.index(row["state"]) for row in tool_rows])
-    weights = _weights(names, transition_rows)
+    weights, row_of = _weights(names, transition_rows)
     opening = np.array([_opening(sources, states, requires, number) for number in range(len(schema.SOURCES))])
-    _check_types(weights, names, requires, provides, opening)
+    _check_types(row_of, names, requires, provides, opening)
     return Tools(
         names=names,
         sources=sources,
@@ -103,7 +94,7 @@ def parse(tool_rows: list[dict[str, str]], transition_rows: list[dict[str, str]]
         provides=provides,
         emits=np.array([schema.ACTIONS.index(row["emits"]) if row["emits"] else -1 for row in tool_rows]),
         opening=opening,
-        next_call=np.stack([_lookup(weights), _lookup(_shortest(weights, names, opening))]),
+        next_call=np.stack([_lookup(weights), _lookup(_shortest(weights, row_of, names, opening))]),
     )
 
 
@@ -114,28 +105,25 @@ def _opening(sources: np.ndarray, states: np.ndarray, requires: tuple[frozenset[
     return int(found[0])
 
 
-def _weights(names: tuple[str, ...], rows: list[dict[str, str]]) -> np.ndarray:
-    """Weights of the edges: float64 [M, K, K]."""
+def _weights(names: tuple[str, ...], rows: list[dict[str, str]]) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of the edges, float64 [M, K, K], and the row of transitions.csv that each is from, 0 for none."""
     weights = np.zeros((len(schema.SOURCES) * len(REACHES), len(names), len(names)))
-    for row in rows:
-        edge = f"{row['source']}.{row['reach']}: {row['from']} -> {row['to']}"
+    row_of = np.zeros(weights.shape, np.int64)
+    for number, row in enumerate(rows, start=1):
+        where = f"transitions.csv row {number}, {row['source']}.{row['reach']}: {row['from']} -> {row['to']}"
         for column, values in {"source": schema.SOURCES, "reach": REACHES, "from": names, "to": names}.items():
             if row[column] not in values:
-                raise InputError(f"transitions.csv: {edge}: unknown {column} {row[column]!r}")
-        start, end = names.index(row["from"]), names.index(row["to"])
-        try:
-            weight = float(row["weight"])
-        except ValueError:
-            weight = -1.0
-        if not 0 < weight < np.inf:
-            raise InputError(f"transitions.csv: {edge}: expected a positive weight, got {row['weight']}")
-        weights[mode_of(schema.SOURCES.index(row["source"]), REACHES.index(row["reach"])), start, end] = weight
+                raise InputError(f"{where}: unknown {column} {row[column]!r}")
+        mode = mode_of(schema.SOURCES.index(row["source"]), REACHES.index(row["reach"]))
+        edge = mode, names.index(row["from"]), names.index(row["to"])
+        weights[edge] = locales.positive(row["weight"], where, "weight")
+        row_of[edge] = number
     weights[:, 0, 0] = 1.0  # `close` stays closed
-    return weights
+    return weights, row_of
 
 
 def _check_types(
-    weights: np.ndarray,
+    row_of: np.ndarray,
     names: tuple[str, ...],
     requires: tuple[frozenset[str], ...],
     provides: tuple[frozenset[str], ...],
@@ -143,7 +131,7 @@ def _check_types(
 ) -> None:
     """Raises unless every edge finds in hand what it needs, whichever way the walk came."""
     everything = frozenset().union(*provides, {START})
-    for mode, edges in enumerate(weights > 0):
+    for mode, edges in enumerate(row_of > 0):
         first = opening[mode // len(REACHES)]
         held = [everything] * len(names)  # what is surely in hand after a tool: shrinks to the fixed point
         held[first] = frozenset({START}) | provides[first]
@@ -153,14 +141,17 @@ def _check_types(
                     held[end] &= held[start] | provides[end]
         for start, end in np.argwhere(edges):
             if missing := requires[end] - held[start]:
-                where = f"{schema.SOURCES[mode // len(REACHES)]}.{REACHES[mode % len(REACHES)]}"
+                where = f"transitions.csv row {row_of[mode, start, end]}, {_mode_name(mode)}"
                 raise InputError(
-                    f"transitions.csv: {where}: {names[start]} -> {names[end]}: needs {', '.join(sorted(missing))}, "
-                    "which is not in hand"
+                    f"{where}: {names[start]} -> {names[end]}: needs {', '.join(sorted(missing))}, which is not in hand"
                 )
 
 
-def _shortest(weights: np.ndarray, names: tuple[str, ...], opening: np.ndarray) -> np.ndarray:
+def _mode_name(mode: int) -> str:
+    return f"{schema.SOURCES[mode // len(REACHES)]}.{REACHES[mode % len(REACHES)]}"
+
+
+def _shortest(weights: np.ndarray, row_of: np.ndarray, names: tuple[str, ...], opening: np.ndarray) -> np.ndarray:
     """Edges of the shortest way to `close` only: 0/1 [M, K, K]."""
     n_modes, n_tools, _ = weights.shape
     distance = np.full((n_modes, n_tools), np.inf)
@@ -172,11 +163,10 @@ def _shortest(weights: np.ndarray, names: tuple[str, ...], opening: np.ndarray) 
     stuck = np.argwhere(used & ~(distance < FINISH_CALLS))
     stuck = [pair for pair in stuck if pair[1] not in opening]
     if stuck:
-        mode, tool = stuck[0]
-        source, reach = schema.SOURCES[mode // len(REACHES)], REACHES[mode % len(REACHES)]
-        raise InputError(
-            f"transitions.csv: {source}.{reach}: no way from {names[tool]} to close in {FINISH_CALLS} calls"
-        )
+        mode, tool = (int(number) for number in stuck[0])
+        rows = np.append(row_of[mode, tool], row_of[mode, :, tool])  # all that name the tool
+        where = f"transitions.csv row {rows[rows > 0].min()}, {_mode_name(mode)}"
+        raise InputError(f"{where}: no way from {names[tool]} to close in {FINISH_CALLS} calls")
     target = np.where(weights > 0, distance[:, None, :], np.inf).argmin(axis=2)
     nearest = np.zeros_like(weights)
     np.put_along_axis(nearest, target[..., None], 1.0, axis=2)

@@ -61,7 +61,6 @@ class Weeks(NamedTuple):
 def device_tables(locale: str) -> Tables:
     """Loads the library and the trip tables of a locale."""
     library, trips = needs_lib.load(locale), travel.load(locale)
-    cadence = np.maximum(library.cadence_days, 1)
     fixed_places = [needs_lib.PLACES.index(name) for name in ("home", "work")]
     columns = {
         "log_rate": library.log_rate,
@@ -74,8 +73,8 @@ def device_tables(locale: str) -> Tables:
         "browses": np.array([goal == "browse" for goal in library.goals], np.int32),
         "fixed_place": (np.isin(library.places, fixed_places) & (library.sources == _POI)).astype(np.int32),
         "planned": trips.planned.astype(np.int32),
-        "cadence_days": cadence,
-        "eighths_a_day": (PRESSURE_STEPS << RECIPROCAL_BITS) // cadence,
+        "cadence_days": library.cadence_days,
+        "eighths_a_day": (PRESSURE_STEPS << RECIPROCAL_BITS) // library.cadence_days,
         "foreign": noise.desire_table(locale),
         "booking": trips.booking,
         "visiting": trips.visiting,
@@ -98,18 +97,21 @@ def week_tables(locale: str, seed: int, start_day: int, as_of_day: int) -> Weeks
     library = needs_lib.load(locale)
     n_days = as_of_day - start_day
     n_weeks = -(-n_days // WEEK_DAYS)
+
+    def weeks_of(values: np.ndarray, after: float = 0) -> np.ndarray:
+        """[D, ...] as [W, 7, ...], with `after` on the days after the log ends."""
+        ends = [(0, n_weeks * WEEK_DAYS - n_days), *[(0, 0)] * (values.ndim - 1)]
+        return np.pad(values, ends, constant_values=after).reshape(n_weeks, WEEK_DAYS, *values.shape[1:])
+
     days = calendar.load(locale, start_day, n_days)
     topics = calendar.topic_features(calendar.topics(locale, seed, start_day, n_days), start_day, n_days)
     news = topics.astype(np.float64) @ library.topic_weights
     log_factor = days.features.astype(np.float64) @ library.calendar_weights / fixed.LOG_STEPS
     factor = np.exp(log_factor + news / fixed.LOG_STEPS) * days.source_factor[:, library.sources]
-    factor = np.pad(factor, ((0, n_weeks * WEEK_DAYS - n_days), (0, 0)))  # nothing happens after the log ends
-    by_day = factor.reshape(n_weeks, WEEK_DAYS, -1).transpose(0, 2, 1)
-    order = np.pad(days.order_factor, (0, n_weeks * WEEK_DAYS - n_days), constant_values=1.0)
-    giving = days.features[:, [calendar.FEATURES.index(name) for name in _GIVING]].any(axis=1)
-    giving = np.pad(giving, (0, n_weeks * WEEK_DAYS - n_days)).reshape(n_weeks, WEEK_DAYS)
-    owed = -np.expm1(-np.pad(news, ((0, n_weeks * WEEK_DAYS - n_days), (0, 0))) / fixed.LOG_STEPS)
-    owed = (owed.reshape(n_weeks, WEEK_DAYS, -1) * by_day.transpose(0, 2, 1)).sum(1) / np.maximum(by_day.sum(2), 1e-9)
+    by_day = weeks_of(factor).transpose(0, 2, 1)  # nothing happens after the log ends
+    giving = np.asarray(days.features[:, [calendar.FEATURES.index(name) for name in _GIVING]].any(axis=1))
+    owed = -np.expm1(-weeks_of(news) / fixed.LOG_STEPS)
+    owed = (owed * by_day.transpose(0, 2, 1)).sum(1) / np.maximum(by_day.sum(2), 1e-9)
     chances, first_days = travel.start_chances(locale, start_day, n_weeks + travel.LEAD_WEEKS)
     columns = {
         "number": np.arange(n_weeks, dtype=np.int32),
@@ -117,8 +119,8 @@ def week_tables(locale: str, seed: int, start_day: int, as_of_day: int) -> Weeks
         "calendar_log": fixed.log_units(by_day.mean(axis=2)),
         "day_cdf": (fixed.cumulative(by_day, 1 << 14)).astype(np.int16),
         "hot": fixed.chance(owed),
-        "order_factor": np.round(order * 256).astype(np.int32).reshape(n_weeks, WEEK_DAYS),
-        "gift_factor": np.round(16 * (_GIFT_BASE + 1.5 * giving.mean(axis=1))).astype(np.int32),
+        "order_factor": np.round(weeks_of(days.order_factor, 1.0) * 256).astype(np.int32),
+        "gift_factor": np.round(16 * (_GIFT_BASE + 1.5 * weeks_of(giving).mean(axis=1))).astype(np.int32),
         "trip_chance": chances[travel.LEAD_WEEKS :],
         "trip_day_cdf": first_days[travel.LEAD_WEEKS :],
     }

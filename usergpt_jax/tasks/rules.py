@@ -8,13 +8,11 @@ Paper: §3.3 (rule function gives pseudo labels RULE(U)). Differs from the paper
 
 import bisect
 import collections
-import csv
 import dataclasses
 import functools
-import importlib.resources
 import re
 
-from usergpt_jax import gazetteer
+from usergpt_jax import gazetteer, locales
 from usergpt_jax.schema import NA, TagSchema
 from usergpt_jax.tasks.evidence import Citation, core, line_items
 
@@ -106,12 +104,11 @@ def decide(found: dict[str, dict[str, Support]], schema: TagSchema) -> dict[str,
 
 @functools.cache
 def lexicon() -> dict[str, tuple[tuple[str, str, float], ...]]:
-    """Item, lower case -> (tag, value, weight)."""
-    entries = collections.defaultdict(list)
-    path = importlib.resources.files("usergpt_jax") / "data" / "evidence.csv"
-    with path.open(encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            entries[row["item"].lower()].append((row["tag"], row["value"], float(row["weight"])))
+    """Item in the words of any locale, lower case -> (tag, value, weight)."""
+    entries: dict[str, dict[tuple[str, str, float], None]] = collections.defaultdict(dict)
+    for locale in locales.names():
+        for row in locales.read_rows("evidence.csv", locale):
+            entries[row["item"].lower()][row["tag"], row["value"], float(row["weight"])] = None
     return {item: tuple(values) for item, values in entries.items()}
 
 

@@ -14,6 +14,24 @@ DAYS_A_MONTH = 365.2425 / 12
 SESSION_GAP_SECONDS = 1800  # a pause that ends a session in a log that numbers none
 SPELL_GAP_DAYS = 30  # a pause that ends an interest in a category
 NEXT_SHARES = (1, 5)
+_MIX = {"view": "click", "cart": "cart", "favourite": "favorite", "buy": "purchase"}
+# Every name that `measures` can give; a log that lacks something gives fewer.
+NAMES = (
+    *(f"share of {word}s" for word in _MIX),
+    "orders to views",
+    "events a user and month",
+    "orders a user and month",
+    "places visited once",
+    "median visits to a place",
+    "mean visits to a place",
+    *(f"{name} of {word}" for name in ("burstiness", "memory") for word in ("events", "sessions", "orders")),
+    "Zipf exponent of items",
+    "Zipf exponent of categories",
+    "spread of return times",
+    "spread of interest durations",
+    "returns to orders",
+    *(f"sessions of cause {cause}" for cause in schema.CAUSES),
+)
 
 
 def measures(log: Log) -> dict[str, Measure]:
@@ -45,8 +63,7 @@ def action_mix(log: Log) -> dict[str, Measure]:
 
     Nothing for a log without views, where shares would say nothing.
     """
-    kinds = {word: log.where("ecommerce", action) for word, action in
-             (("view", "click"), ("cart", "cart"), ("favourite", "favorite"), ("buy", "purchase"))}  # fmt: skip
+    kinds = {word: log.where("ecommerce", action) for word, action in _MIX.items()}
     if not kinds["view"].any():
         return {}
     among = np.logical_or.reduce(list(kinds.values()))

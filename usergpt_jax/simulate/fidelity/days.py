@@ -24,6 +24,22 @@ TRIP_FESTIVALS = {
     "may_holiday": "May holiday",
     "autumn_holiday": "autumn holiday",
 }
+# Every name that `measures` and `trip_uplift` can give; a log that lacks something gives fewer.
+NAMES = (
+    "hour of least traffic",
+    "hour of most traffic",
+    "hour of least traffic in the afternoon",
+    "noon to the hour before",
+    "afternoon to noon",
+    "correlation with the traffic curve",
+    "lunch peak of delivery",
+    "dinner peak of delivery",
+    "supper of delivery",
+    "orders on the major sale",
+    "0-3 h on the major sale",
+    "evening peak of the major sale",
+    *(f"trips at the {word}" for word in TRIP_FESTIVALS.values()),
+)
 _SPECIAL = ("major_sale", "mid_sale", "minor_sale", "sale_lead", "sale_after", "main_festival")
 
 

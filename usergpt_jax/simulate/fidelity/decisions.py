@@ -11,6 +11,8 @@ from usergpt_jax.simulate.fidelity.targets import Measure
 STATES = ("idle", "browsing", "searching", "ordering")
 _SHOWN = (("idle", "browsing"), ("idle", "searching"), ("browsing", "ordering"), ("searching", "browsing"),
           ("ordering", "idle"))  # fmt: skip
+# Every name that `measures` can give; a log whose provenance names no tools gives the first only.
+NAMES = ("events a shopping session", *(f"{a} to {b}" for a, b in _SHOWN))
 
 
 def state_transitions(log: Log, locale: str) -> Float[np.ndarray, "4 4"] | None:

@@ -10,6 +10,8 @@ from usergpt_jax.simulate.fidelity import days as days_lib
 from usergpt_jax.simulate.fidelity.log import Log
 from usergpt_jax.simulate.fidelity.targets import Finding, Measure
 
+_NEXT_NAMES = ("next category, first guess", "next category, first five guesses")
+
 
 @dataclasses.dataclass(frozen=True)
 class Report:
@@ -38,13 +40,23 @@ class Report:
     hits: dict[str, tuple[float, ...]]
 
 
+def names() -> frozenset[str]:
+    """Every statistic that `measure` can find: what a row of targets may name."""
+    return frozenset((*behaviour.NAMES, *days_lib.NAMES, *decisions.NAMES, *population.names(), *_NEXT_NAMES))
+
+
 def measure(events: Log, users: pathlib.Path, locale: str, real: Log | None) -> Report:
-    """All measures of a log, without effects on files."""
+    """All measures of a log, without effects on files.
+
+    Raises:
+      InputError: the targets cannot be read, or a log holds too little of what is measured.
+    """
+    wanted = targets.load(locale, names())
     days = days_lib.days_of(events, locale)
     found = behaviour.measures(events) | days_lib.measures(events, days) | decisions.measures(events, locale)
     shopping = log.subset(events, events.where("ecommerce", "purchase") & (events.category.number >= 0))
     top = prediction.next_hits(shopping.user.number, shopping.category.number, behaviour.NEXT_SHARES)
-    found |= {"next category, first guess": Measure(top[0]), "next category, first five guesses": Measure(top[1])}
+    found |= {name: Measure(hits) for name, hits in zip(_NEXT_NAMES, top, strict=True)}
     people, beside, probes = None, {}, []
     if users.is_file():
         people = population.read(users, locale)
@@ -57,7 +69,7 @@ def measure(events: Log, users: pathlib.Path, locale: str, real: Log | None) -> 
         comparisons = compare.compare(events, real)
         hits = next_hits(*compare.aligned(events, real))
         beside |= behaviour.measures(real) | days_lib.hours_of_day(real)
-    findings = targets.judge(targets.load(locale), found)
+    findings = targets.judge(wanted, found)
     return Report(events, days, people, findings, beside, probes, real, comparisons, hits)
 
 

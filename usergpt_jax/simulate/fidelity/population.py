@@ -121,6 +121,14 @@ def measures(people: People) -> dict[str, Measure]:
     }
 
 
+def names() -> tuple[str, ...]:
+    """Every name that `measures` gives: those of a population of nobody."""
+    columns = dict.fromkeys((*_TEXT, "tier"), pl.String) | dict.fromkeys((*_NUMBERS, "years"), pl.Float64)
+    table = pl.DataFrame(schema=columns | {"has_car": pl.Boolean})
+    told = pl.DataFrame(schema={"user": pl.Int64, "date": pl.Date, "event": pl.String})
+    return tuple(measures(People(table, np.ones(0), told, datetime.date(1970, 1, 1))))
+
+
 def _ages(people: People) -> dict[str, Measure]:
     years = _floats(people.table, "years")
     counted = (years >= 15) & (years < 80)

@@ -2,8 +2,10 @@
 
 import csv
 import dataclasses
+import difflib
 import io
 import math
+from collections.abc import Collection
 from typing import NamedTuple
 
 from usergpt_jax import locales
@@ -11,6 +13,22 @@ from usergpt_jax.core.errors import InputError
 
 FILE = "fidelity_targets.csv"
 _COLUMNS = ("name", "group", "locale", "target", "tolerance", "source", "note")
+# Headings of the report, in its order; those of people are told first.
+GROUPS = (
+    "People: age and sex",
+    "People: marriage",
+    "People: schooling and work",
+    "People: households",
+    "People: income",
+    "People: places",
+    "Actions and volume",
+    "Hours of the day",
+    "Sales and holidays",
+    "Places",
+    "Rhythm",
+    "Popularity and interest",
+    "Decisions and causes",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +37,7 @@ class Target:
 
     Attributes:
       name: of the statistic.
-      group: heading that it is reported under.
+      group: heading that it is reported under, one of `GROUPS`.
       target: the value to reach; NaN for a statistic that is shown without a verdict.
       tolerance: how far off it may be on either side.
       source: where the target comes from.
@@ -49,23 +67,39 @@ class Finding(NamedTuple):
     verdict: str
 
 
-def load(locale: str) -> tuple[Target, ...]:
+def load(locale: str, names: Collection[str]) -> tuple[Target, ...]:
     """The targets that hold for a locale: rows whose column `locale` names it or is empty.
 
+    Args:
+      locale: the market.
+      names: every statistic that is measured of some log.
+
     Raises:
-      InputError: a row that cannot be read, or a name that stands twice.
+      InputError: see `parse`.
     """
-    return parse(locales.read_text(FILE, locale), locale)
+    return parse(locales.read_text(FILE, locale), locale, names)
 
 
-def parse(text: str, locale: str) -> tuple[Target, ...]:
-    """The targets of the text of such a file."""
+def parse(text: str, locale: str, names: Collection[str]) -> tuple[Target, ...]:
+    """The targets of the text of such a file.
+
+    Raises:
+      InputError: a row that cannot be read, an unknown statistic, group or locale in any row, or a name that stands
+        twice for the locale.
+    """
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     found: dict[str, Target] = {}
     for number, row in enumerate(csv.DictReader(io.StringIO("\n".join(lines))), start=1):
         where = f"{FILE} row {number}"
         if missing := [name for name in _COLUMNS if row.get(name) is None]:
             raise InputError(f"{where}: no value for {missing[0]!r}; expected the columns {', '.join(_COLUMNS)}")
+        if row["name"] not in names:
+            raise InputError(f"{where}: unknown statistic {row['name']!r}; expected {_near(row['name'], names)}")
+        if row["group"] not in GROUPS:
+            raise InputError(f"{where}: unknown group {row['group']!r}; expected one of {'; '.join(GROUPS)}")
+        if row["locale"] not in ("", *locales.names()):
+            known = ", ".join(locales.names())
+            raise InputError(f"{where}: unknown locale {row['locale']!r}; expected one of {known}, or nothing for all")
         if row["locale"] not in ("", locale):
             continue
         if row["name"] in found:
@@ -94,6 +128,12 @@ def judge(targets: tuple[Target, ...], measures: dict[str, Measure]) -> list[Fin
             verdict = "ok" if off <= target.tolerance + 2 * error + 1e-12 else "MISS"
         findings.append(Finding(target, measure, verdict))
     return findings
+
+
+def _near(name: str, names: Collection[str]) -> str:
+    """What a name could have meant: there are too many names to list them all."""
+    near = difflib.get_close_matches(name, sorted(names), n=3)
+    return f"a name that launch/fidelity.py measures{', such as ' if near else ''}{', '.join(map(repr, near))}"
 
 
 def _number(row: dict[str, str], column: str, where: str) -> float:
