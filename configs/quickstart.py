@@ -42,7 +42,10 @@ def get_config() -> ConfigDict:
             "attribute_kinds": ("price_band", "size", "audience"),  # most telling first; also: brand
             "max_attributes": 1,  # attributes kept an entity
             "min_band_purchases": 20,  # of a category, before a price is called premium or budget
+            "max_repeats_a_day": 20,  # of one title by one action; more are a loop
+            "max_browsing_a_day": 2000,  # searches and clicks; a day with more is a robot's
             "max_mub_tokens": 230,
+            "workers": 2,  # decides memory and speed, never results
         }
     )
     config.split = ConfigDict({"seed": 0, "sft_frac": 0.82, "rl_frac": 0.10, "bench_frac": 0.08})

@@ -106,7 +106,10 @@ def semantize_config():
             "attribute_kinds": ("price_band", "size", "audience"),
             "max_attributes": 1,
             "min_band_purchases": 5,
+            "max_repeats_a_day": 20,
+            "max_browsing_a_day": 2000,
             "max_mub_tokens": 4000,
+            "workers": 2,
         }
         return SemantizeConfig(**{**values, **changes})
 

@@ -6,8 +6,7 @@ import pytest
 from usergpt_jax import schema
 from usergpt_jax.core.config import ConfigError
 from usergpt_jax.semantize import mub
-from usergpt_jax.semantize.pipeline import semantize_events
-from usergpt_jax.semantize.survey import survey_log
+from usergpt_jax.semantize.pipeline import semantize_events, survey_table
 from usergpt_jax.tasks.wording import number_lines
 
 DAY = datetime.datetime(2025, 6, 30, 12)
@@ -52,9 +51,9 @@ def test_most_recent_lines_come_first(events, semantize_config, tokenizer):
 def test_parts_give_the_same_as_the_whole(events, semantize_config, tokenizer):
     config = semantize_config(max_mub_tokens=900)
     whole = semantize_events(events, config, tokenizer)
-    survey = survey_log(events.lazy(), min_band_purchases=config.min_band_purchases)
+    known = survey_table(events.to_arrow(), config)
     parts = [
-        semantize_events(events.filter(pl.col("user_id").is_in(users)), config, tokenizer, survey=survey)
+        semantize_events(events.filter(pl.col("user_id").is_in(users)), config, tokenizer, known=known)
         for users in (["u000", "u001"], ["u002", "u003", "u004", "u005"])
     ]
     assert pl.concat([part.mub for part in parts]).equals(whole.mub)

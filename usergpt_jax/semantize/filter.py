@@ -10,7 +10,6 @@ from usergpt_jax.semantize.refine import ATTRIBUTES
 
 MAX_WORDS = 6
 MAX_CHARS = 48
-REASONS = ("empty", "stop_word", "too_long", "too_complex")
 
 
 def filter_entities(table: pl.DataFrame) -> pl.DataFrame:
@@ -20,8 +19,8 @@ def filter_entities(table: pl.DataFrame) -> pl.DataFrame:
       table: `entity` and attributes as `refine_table` makes them.
 
     Returns:
-      the table, escaped, and `dropped`: None for a kept entity, else one of `REASONS`: nothing visible left; a stop
-      word; over `MAX_WORDS` words or `MAX_CHARS` characters; fewer letters than other characters.
+      the table, escaped, and `dropped`: None for a kept entity, else one of `names.REASONS`: nothing visible left; a
+      stop word; over `MAX_WORDS` words or `MAX_CHARS` characters; fewer letters than other characters.
     """
     parentheses = pl.col(ATTRIBUTES).str.replace_all(r"[();]", "").str.strip_chars()
     escaped = table.with_columns(_escape_column(table[name]) for name in ("entity", *ATTRIBUTES)).with_columns(

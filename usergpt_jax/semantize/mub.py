@@ -76,12 +76,12 @@ def write_line(line: MubLine) -> str:
     return f"{header} [COUNT: {line.count}] | {', '.join(line.items)}"
 
 
-def header_column() -> pl.Expr:
-    """The part of `write_line` before the items, as column `header` of `source`, `time_label`, `action`, `count`."""
-    source = pl.col("source").replace_strict(SOURCE_LABELS, return_dtype=pl.String)
-    action = pl.col("action").replace_strict(ACTION_LABELS, return_dtype=pl.String)
+def header_column(source: pl.Expr, time: pl.Expr, action: pl.Expr) -> pl.Expr:
+    """The part of `write_line` before the items, as column `header`; the frame holds `count`."""
+    source = source.replace_strict(SOURCE_LABELS, return_dtype=pl.String)
+    action = action.replace_strict(ACTION_LABELS, return_dtype=pl.String)
     text = "[Source: {}] [TIME: {}] [TYPE: {}] [COUNT: {}] | "
-    return pl.format(text, source, "time_label", action, "count").alias("header")
+    return pl.format(text, source, time, action, "count").alias("header")
 
 
 def write(lines: list[MubLine]) -> str:

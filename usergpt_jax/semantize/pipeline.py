@@ -4,16 +4,20 @@ import dataclasses
 import datetime
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 
-from usergpt_jax import schema
+from usergpt_jax import gazetteer, schema
 from usergpt_jax.core.config import ConfigError
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.corpus.tokenizer import Tokenizer
-from usergpt_jax.semantize import aggregate, budget, returns, salience
-from usergpt_jax.semantize import filter as filter_lib
+from usergpt_jax.semantize import aggregate, budget, coded, damp, returns, salience, sizes, survey
+from usergpt_jax.semantize import names as names_lib
+from usergpt_jax.semantize.coded import Coded
+from usergpt_jax.semantize.names import Names
 from usergpt_jax.semantize.salience import Slices
-from usergpt_jax.semantize.survey import Survey, survey_log, with_entities
+from usergpt_jax.semantize.survey import Survey
 from usergpt_jax.semantize.token_count import Counter
 
 AsOf = datetime.datetime | pl.DataFrame  # one time for all users, or a table of `user_id`, `as_of`
@@ -31,10 +35,13 @@ class SemantizeConfig:
       distant_actions: actions with lasting weight.
       top_k: entities kept a slice.
       top_places: cities, and as many areas of cities, kept a slice; a travel slice keeps `top_k` cities.
-      attribute_kinds: of `salience.ATTRIBUTE_KINDS`, most telling first.
+      attribute_kinds: of `names_lib.ATTRIBUTE_KINDS`, most telling first.
       max_attributes: attributes kept an entity.
       min_band_purchases: priced purchases of a category in the log below which none is called premium or budget.
+      max_repeats_a_day: events about one title by one action on one day that count; see `damp`.
+      max_browsing_a_day: searches and clicks of a day above which none of them counts.
       max_mub_tokens: bound of a user's MUB.
+      workers: parts semantized side by side; decides memory and speed, never results.
     """
 
     as_of: str
@@ -46,7 +53,10 @@ class SemantizeConfig:
     attribute_kinds: tuple[str, ...]
     max_attributes: int
     min_band_purchases: int
+    max_repeats_a_day: int
+    max_browsing_a_day: int
     max_mub_tokens: int
+    workers: int
 
     def __post_init__(self):
         """Raises `ConfigError` for a value out of range."""
@@ -57,11 +67,14 @@ class SemantizeConfig:
             ("top_places", 0),
             ("max_attributes", 0),
             ("min_band_purchases", 1),
+            ("max_repeats_a_day", 1),
+            ("max_browsing_a_day", 1),
             ("max_mub_tokens", MIN_MUB_TOKENS),
+            ("workers", 1),
         ):
             if getattr(self, name) < least:
                 raise ConfigError(f"config.semantize.{name}: expected at least {least}, got {getattr(self, name)}")
-        for name, allowed in (("distant_actions", schema.ACTIONS), ("attribute_kinds", salience.ATTRIBUTE_KINDS)):
+        for name, allowed in (("distant_actions", schema.ACTIONS), ("attribute_kinds", names_lib.ATTRIBUTE_KINDS)):
             if unknown := sorted(set(getattr(self, name)) - set(allowed)):
                 message = f"unknown value {unknown[0]!r}; expected some of {', '.join(allowed)}"
                 raise ConfigError(f"config.semantize.{name}: {message}")
@@ -83,18 +96,31 @@ class Semantized(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """Events of some users with entities and `event_index`, and their slices before Top-K."""
+    """Events of some users, and their slices before Top-K.
 
-    events: pl.DataFrame
+    Attributes:
+      log: the events before `as_of`, without what was returned.
+      names: of the events.
+      band: price band of each event [E].
+      windows: of each user.
+      slices: see above.
+      counts: events after `as_of` and events that were damped.
+    """
+
+    log: Coded
+    names: Names
+    band: np.ndarray
+    windows: aggregate.Windows
     slices: Slices
+    counts: dict[str, int]
 
 
 def semantize_events(
-    events: pl.DataFrame,
+    events: pl.DataFrame | pa.Table,
     config: SemantizeConfig,
     tokenizer: Tokenizer,
     as_of: AsOf | None = None,
-    survey: Survey | None = None,
+    known: Survey | None = None,
 ) -> Semantized:
     """Semantizes the users of a log.
 
@@ -103,63 +129,105 @@ def semantize_events(
       config: the section `semantize`.
       tokenizer: counts the budget.
       as_of: one time for all, or `user_id`, `as_of`; None takes the config's, else the day after the last event.
-      survey: of the whole log where `events` is a part of it; None surveys `events`.
+      known: survey of the whole log where `events` is a part of it; None surveys `events`.
 
     Returns:
       one row a user that has an event before `as_of`; its MUB is "" when no event names anything.
     """
-    if survey is None:
-        survey = survey_log(events.lazy(), min_band_purchases=config.min_band_purchases)
+    table = events if isinstance(events, pa.Table) else events.to_arrow()
+    if known is None:
+        known = survey_table(table, config)
     if as_of is None:
-        as_of = config.as_of_time() or day_after(events["time"].max())
-    prepared = prepare(events, config, survey, as_of)
-    return finish(prepared, config, Counter(tokenizer))
+        as_of = config.as_of_time() or last_midnight(table)
+    return finish(prepare(table, config, known, as_of), config, Counter(tokenizer))
 
 
-def day_after(last: object) -> datetime.datetime:
+def survey_table(table: pa.Table, config: SemantizeConfig, locale: str = gazetteer.ANY) -> Survey:
+    """The survey of a log in memory; `locale` is the one whose cities are known."""
+    lexicon = survey.lexicon_of(survey.texts_of(table), locale=locale)
+    log = coded.code(table)
+    counted = survey.merge_tallies([survey.tally(log, names_lib.names_of(log, lexicon))])
+    return survey.survey_of(lexicon, counted, min_band_purchases=config.min_band_purchases)
+
+
+def last_midnight(table: pa.Table) -> datetime.datetime:
     """Midnight after the last event of a log."""
+    last = pl.Series(table["time"]).max()
     assert isinstance(last, datetime.datetime)
-    return datetime.datetime.combine(last.date(), datetime.time()) + datetime.timedelta(days=1)
+    return aggregate.midnight_after(last)
 
 
-def prepare(events: pl.DataFrame, config: SemantizeConfig, survey: Survey, as_of: AsOf) -> Prepared:
-    """Refines, filters, aggregates and ranks, everything that needs no tokenizer.
+def prepare(table: pa.Table, config: SemantizeConfig, known: Survey, as_of: AsOf) -> Prepared:
+    """Names, filters, damps, aggregates and ranks: everything that needs no tokenizer.
 
     Raises:
-      InputError: a user of `events` has no `as_of`.
+      InputError: a user of the events has no `as_of`.
     """
-    indexed = events.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).over("user_id").alias("event_index"))
-    indexed = returns.take_back(indexed)
+    log = coded.code(table)
+    windows = aggregate.windows(
+        _as_of_users(log.users, as_of), recent_days=config.recent_days, monthly_months=config.monthly_months
+    )
+    stays = ~returns.taken_back(log)
+    past = log.second < windows.as_of[log.user]
+    log_past = log.take(stays & past)
+    names = names_lib.names_of(log, known.lexicon)
+    band = names_lib.price_band(log_past, names, known.bounds)
+    kept = np.flatnonzero(aggregate.in_windows(log_past, windows, config.distant_actions))
+    damped = damp.damp(
+        log_past.take(kept),
+        max_repeats_a_day=config.max_repeats_a_day,
+        max_browsing_a_day=config.max_browsing_a_day,
+    )
+    kept = kept[damped.counts]
+    shown = log_past.take(kept)
+    of_event, lines = aggregate.slices(shown, windows)
+    slices = salience.rank_items(
+        shown, of_event, lines, names, band[kept], known.spread, config.attribute_kinds, config.max_attributes
+    )
+    counts = {
+        "events_after_as_of": int((stays & ~past).sum()),
+        "damped_repeats": damped.repeats,
+        "damped_robot": damped.robot,
+    }
+    return Prepared(log_past, names, band, windows, slices, counts)
+
+
+def _as_of_users(users: pl.Series, as_of: AsOf) -> pl.Series:
+    """The time of each user [U]."""
+    frame = pl.DataFrame({"user_id": users})
     if isinstance(as_of, pl.DataFrame):
-        indexed = indexed.join(as_of.select("user_id", "as_of"), on="user_id", how="left", maintain_order="left")
-        if without := indexed.filter(pl.col("as_of").is_null()).head(1)["user_id"].to_list():
+        frame = frame.join(as_of.select("user_id", "as_of"), on="user_id", how="left", maintain_order="left")
+        if without := frame.filter(pl.col("as_of").is_null()).head(1)["user_id"].to_list():
             raise InputError(f"user {without[0]!r} has events but no as_of in the truth")
     else:
-        indexed = indexed.with_columns(pl.lit(as_of).cast(pl.Datetime("ms")).alias("as_of"))
-    named = with_entities(indexed.lazy(), survey.titles, survey.places, survey.title_cities)
-    named = salience.with_attributes(named, survey.bands, config.attribute_kinds).collect()
-    sliced = aggregate.place_in_time(
-        named.lazy(),
-        recent_days=config.recent_days,
-        monthly_months=config.monthly_months,
-        distant_actions=config.distant_actions,
-    ).collect()
-    return Prepared(named, salience.rank_items(sliced, survey.spread, config.max_attributes))
+        frame = frame.with_columns(pl.lit(as_of).alias("as_of"))
+    return frame["as_of"].cast(pl.Datetime("ms"))
 
 
 def finish(prepared: Prepared, config: SemantizeConfig, counter: Counter) -> Semantized:
     """Keeps Top-K, fits the budget and measures every step."""
-    events, slices = prepared
-    past = events.filter(pl.col("time") < pl.col("as_of"))
+    log, slices = prepared.log, prepared.slices
     top = salience.top_k(slices, config.top_k, config.top_places)
     written = budget.fit(top, config.max_mub_tokens, counter)
-    raw = _raw_sizes(past, counter)
-    users = past.group_by("user_id", maintain_order=True).agg(
-        pl.col("as_of").first(), pl.len().cast(pl.Int32).alias("n_events")
+    raw, head = sizes.raw(log, counter)
+    refined = sizes.refined(log, prepared.names, prepared.band, head, config.attribute_kinds, counter)
+    n_users = len(log.users)
+    n_events = np.bincount(log.user, minlength=n_users)
+    users = pl.DataFrame(
+        {
+            "user": np.arange(n_users, dtype=np.int32),
+            "user_id": log.users,
+            "as_of": pl.from_epoch(pl.Series(prepared.windows.as_of), time_unit="s"),
+            "n_events": n_events.astype(np.int32),
+            **{
+                f"raw_{unit}": np.bincount(log.user, weights=size, minlength=n_users).astype(np.int64)
+                for unit, size in zip(("chars", "tokens"), raw, strict=True)
+            },
+        }
     )
     mub = (
-        users.join(raw.group_by("user_id").agg(pl.col("raw_chars", "raw_tokens").sum()), on="user_id")
-        .join(written, on="user_id", how="left")
+        users.filter(pl.col("n_events") > 0)
+        .join(written, on="user", how="left")
         .with_columns(
             pl.col("mub").fill_null(""),
             pl.col("refs").fill_null([]),
@@ -169,70 +237,29 @@ def finish(prepared: Prepared, config: SemantizeConfig, counter: Counter) -> Sem
         )
         .sort("user_id")
     )
+    dropped = np.bincount(prepared.names.dropped[log.title] + 1, minlength=len(names_lib.REASONS) + 1)[1:]
     counts = {
         "users": mub.height,
         "users_without_lines": int((mub["n_lines"] == 0).sum()),
-        "events": past.height,
-        "events_after_as_of": events.height - past.height,
-        **{f"filtered_{reason}": int((past["dropped"] == reason).sum()) for reason in filter_lib.REASONS},
+        "events": len(log),
+        **prepared.counts,
+        **{f"filtered_{reason}": int(n) for reason, n in zip(names_lib.REASONS, dropped, strict=True)},
         "events_in_slices": int(slices.lines["count"].sum()),
         "events_in_lines": int(mub["refs"].list.eval(pl.element().list.len()).list.sum().sum()),
         "lines": int(mub["n_lines"].sum()),
-        "lines_before_budget": top.items.select(aggregate.SLICE).unique().height,
+        "lines_before_budget": top.items["slice"].n_unique(),
         "items": int(written["n_items"].sum()),
         "items_before_top_k": slices.items.height,
         "items_before_budget": top.items.height,
-        **_step_sizes(past, raw, slices, top, mub, counter),
     }
-    fields = [pl.col(name) for name in schema.MUB_SCHEMA.names]
-    return Semantized(mub.with_columns(pl.col("as_of").cast(pl.Datetime("ms"))).select(fields), counts)
-
-
-def _raw_sizes(events: pl.DataFrame, counter: Counter) -> pl.DataFrame:
-    """Each event written plainly, "2025-01-02 10:11:12 source action title category place price quantity": its size.
-
-    Fields are joined by spaces and null ones left out; tokens are counted a field (with its space) and summed.
-    """
-    fields = [events["user_id"]]
-    chars, tokens = pl.Series([0], dtype=pl.Int64), pl.Series([0], dtype=pl.Int64)
-    for text in _plain_fields(events, ("title", "category", "place", "price", "quantity")):
-        chars = chars + text.str.len_chars().fill_null(0).cast(pl.Int64)
-        tokens = tokens + counter.distinct(text)
-    return pl.DataFrame([*fields, chars.alias("raw_chars"), tokens.alias("raw_tokens")])
-
-
-def _plain_fields(events: pl.DataFrame, names: tuple[str, ...]) -> list[pl.Series]:
-    texts = {
-        "date": pl.col("time").dt.strftime("%Y-%m-%d"),
-        "clock": pl.col("time").dt.strftime(" %H:%M:%S"),
-        "price": pl.format(" {}", pl.col("price").cast(pl.Decimal(18, 2), strict=False).cast(pl.String)),
-        "quantity": pl.format(" {}", pl.col("quantity").cast(pl.Decimal(18, 0), strict=False).cast(pl.String)),
-    }
-    columns = ["date", "clock", "source", "action", *names]
-    return [events.select(texts.get(name, pl.format(" {}", name)).alias(name)).to_series() for name in columns]
-
-
-def _step_sizes(
-    past: pl.DataFrame, raw: pl.DataFrame, slices: Slices, top: Slices, mub: pl.DataFrame, counter: Counter
-) -> dict[str, int]:
-    """Characters and tokens after each step: raw, refined (an entity for a title), aggregated, Top-K, and the MUB."""
-    stated = pl.col("attributes").list.drop_nulls()
-    attributes = pl.when(stated.list.len() > 0).then(pl.format(" ({})", stated.list.join("; ")))
-    entity = pl.col("entity") + attributes.fill_null("")
-    refined = [0, 0]
-    for text in _plain_fields(past.with_columns(entity.alias("entity")), ("entity", "city", "area")):
-        found = text.drop_nulls().rename("text").value_counts(name="n")
-        refined[0] += int((found["text"].str.len_chars() * found["n"]).sum())
-        refined[1] += int((counter.distinct(found["text"]) * found["n"]).sum())
-    sizes = {
-        "raw": (int(raw["raw_chars"].sum()), int(raw["raw_tokens"].sum())),
-        "refined": tuple(refined),
+    steps = {
+        "raw": (int(mub["raw_chars"].sum()), int(mub["raw_tokens"].sum())),
+        "refined": refined,
         "aggregated": budget.size(slices, counter),
         "top_k": budget.size(top, counter),
         "mub": (int(mub["mub_chars"].sum()), int(mub["mub_tokens"].sum())),
     }
-    return {
-        f"{step}_{unit}": size
-        for step, pair in sizes.items()
-        for unit, size in zip(("chars", "tokens"), pair, strict=True)
-    }
+    for step, pair in steps.items():
+        counts |= {f"{step}_{unit}": size for unit, size in zip(("chars", "tokens"), pair, strict=True)}
+    fields = [pl.col(name) for name in schema.MUB_SCHEMA.names]
+    return Semantized(mub.with_columns(pl.col("as_of").cast(pl.Datetime("ms"))).select(fields), counts)

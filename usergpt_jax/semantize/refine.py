@@ -18,7 +18,7 @@ ATTRIBUTES = ("size", "audience", "brand")  # at most one of each, most salient 
 _MAX_READ_CHARS = 500  # a title is read this far
 # Who is flattered by a phrase is not who buys: "Kid Friendly", "Student Favourite", "Couple Style".
 _FLATTERY = r"(?i)\b\w+[\sǂ](?:friendly|safe|favou?rites?|style|approved|inspired)\b"
-_HYPHEN = "ǂ"  # stands for a hyphen inside a word while \b must not split it
+HYPHEN = "ǂ"  # stands for a hyphen inside a word while \b must not split it
 
 _BRACKETS = r"【[^】]*】|\[[^\]]*\]|\{[^}]*\}|《[^》]*》|「[^」]*」|\*[^*]*\*|\([^)]*\)"
 _SYMBOLS = r"[!！~★☆❤♥♪<>|]+"
@@ -51,11 +51,11 @@ def refine_table(titles: pl.DataFrame) -> pl.DataFrame:
       the pairs with `entity` (Title Case, "" when nothing is left), `size` (or age or school grade), `audience` and
       `brand`, null where the title has none.
     """
-    text = _without_marketing(pl.col("title"))
-    table = titles.lazy().select("title", "category", text.alias("text"), _leaf(titles["category"])).collect()
+    text = without_marketing(pl.col("title")).str.replace_all(_UNIT, " ").str.strip_chars()
+    table = titles.lazy().select("title", "category", text.alias("text"), leaf(titles["category"])).collect()
     bare = table.filter(pl.col("leaf").is_null()).select(pl.col("text").unique(maintain_order=True)).to_series()
     nouns = pl.DataFrame(
-        {"text": bare, "noun": pl.Series([title_entity(one.replace(_HYPHEN, "-")) for one in bare], dtype=pl.String)}
+        {"text": bare, "noun": pl.Series([title_entity(one.replace(HYPHEN, "-")) for one in bare], dtype=pl.String)}
     )
     return (
         table.join(nouns, on="text", how="left", maintain_order="left")
@@ -65,19 +65,19 @@ def refine_table(titles: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _without_marketing(title: pl.Expr) -> pl.Expr:
+def without_marketing(title: pl.Expr) -> pl.Expr:
+    """Titles without brackets, symbols, flattery and marketing words; a hyphen within a word becomes `HYPHEN`."""
     text = title.str.head(_MAX_READ_CHARS).str.normalize("NFKC").str.replace_all("’", "'", literal=True)
     unbracketed = text.str.replace_all(_BRACKETS, " ").str.replace_all(_SYMBOLS, " ")
     text = pl.when(unbracketed.str.strip_chars() != "").then(unbracketed).otherwise(text)
     for _ in range(2):  # the second pass meets the other half of a-b-c
-        text = text.str.replace_all(r"(\w)-(\w)", "${1}" + _HYPHEN + "${2}")
+        text = text.str.replace_all(r"(\w)-(\w)", "${1}" + HYPHEN + "${2}")
     phrases = sorted(lexicon.entries("marketing_words"), key=lambda phrase: (-len(phrase), phrase))
-    pattern = "|".join(re.escape(phrase.replace("-", _HYPHEN)).replace(r"\ ", r"\s+") for phrase in phrases)
-    text = text.str.replace_all(_FLATTERY, " ").str.replace_all(rf"(?i)\b(?:{pattern})\b", " ")
-    return text.str.replace_all(_UNIT, " ").str.strip_chars()
+    pattern = "|".join(re.escape(phrase.replace("-", HYPHEN)).replace(r"\ ", r"\s+") for phrase in phrases)
+    return text.str.replace_all(_FLATTERY, " ").str.replace_all(rf"(?i)\b(?:{pattern})\b", " ")
 
 
-def _leaf(categories: pl.Series) -> pl.Series:
+def leaf(categories: pl.Series) -> pl.Series:
     """The last part of each category path in Title Case, null for a null or blank category."""
     distinct = categories.drop_nulls().unique(maintain_order=True)
     parts = distinct.str.normalize("NFKC").str.replace_all("_", " ", literal=True).str.strip_chars(" >|/:»")
@@ -105,9 +105,14 @@ def _attributes() -> list[pl.Expr]:
     return [size.alias("size"), pl.coalesce(fresh).alias("audience"), brand.alias("brand")]
 
 
+def size_in(text: str) -> bool:
+    """Whether a text states a size, an age or a school grade."""
+    return any(re.search(pattern, text) for pattern in (_SIZE, _LETTER_SIZE, _AGE, _GRADE))
+
+
 def _brand(entity: pl.Expr) -> pl.Expr:
     """The capitalised word that opens a title, unless entity or lexicons know it; null when there is none."""
-    word = pl.col("text").str.extract(r"^\W*(\w[\w&'.]+)").str.replace_all(_HYPHEN, "-", literal=True)
+    word = pl.col("text").str.extract(r"^\W*(\w[\w&'.]+)").str.replace_all(HYPHEN, "-", literal=True)
     known = word.str.to_lowercase()
     listed = {*lexicon.words("modifiers"), *lexicon.audiences(), *lexicon.words("nouns"), *lexicon.words("stop_words")}
     stem = known.str.strip_suffix("s")
@@ -121,12 +126,12 @@ def _brand(entity: pl.Expr) -> pl.Expr:
     return pl.when(is_brand).then(word)
 
 
-def place_table(places: pl.Series) -> pl.DataFrame:
+def place_table(places: pl.Series, locale: str = gazetteer.ANY) -> pl.DataFrame:
     """Splits each distinct place: "Hangzhou University Town" is the `city` Hangzhou and the `area` University Town.
 
-    A place without a city of the gazetteer is its own `city`, and has no area (null).
+    A place without a city of the locale's gazetteer is its own `city`, and has no area (null).
     """
-    cities = [gazetteer.city_in(place) for place in places]
+    cities = [gazetteer.city_in(place, locale) for place in places]
     names = [city.name if city else place for city, place in zip(cities, places, strict=True)]
     areas = [
         re.sub(re.escape(city.name), "", place, count=1, flags=re.IGNORECASE).strip(" ,;-/") or None if city else None
@@ -136,7 +141,7 @@ def place_table(places: pl.Series) -> pl.DataFrame:
     return pl.DataFrame({"place": places, **texts})
 
 
-def title_city_table(titles: pl.Series) -> pl.DataFrame:
+def title_city_table(titles: pl.Series, locale: str = gazetteer.ANY) -> pl.DataFrame:
     """The city that each distinct title names, as `title_city`; titles without one are absent."""
-    found = [(title, city.name) for title in titles if (city := gazetteer.city_in(title[:_MAX_READ_CHARS]))]
+    found = [(title, city.name) for title in titles if (city := gazetteer.city_in(title[:_MAX_READ_CHARS], locale))]
     return pl.DataFrame(found, schema={"title": pl.String, "title_city": pl.String}, orient="row")

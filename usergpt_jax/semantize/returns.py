@@ -1,30 +1,36 @@
 """Returns: a purchase row with a negative quantity takes back the latest purchase of the same item before it."""
 
+import numpy as np
 import polars as pl
 
+from usergpt_jax import schema
+from usergpt_jax.semantize.coded import Coded
 
-def take_back(events: pl.DataFrame) -> pl.DataFrame:
-    """Drops returns and the purchases that they take back; a partial return takes back the whole purchase.
+_PURCHASE = schema.ACTIONS.index("purchase")
+
+
+def taken_back(log: Coded) -> np.ndarray:
+    """Whether each event is a return or a purchase that one takes back, the whole of it for a part too [E].
 
     Args:
-      events: in `schema.EVENT_SCHEMA`, sorted by user and time, with `event_index`.
+      log: sorted by user and time.
     """
-    item = pl.coalesce("item_id", "title").alias("_item")
-    bought = events.lazy().filter(pl.col("action") == "purchase").with_columns(item)
-    returned = bought.filter(pl.col("quantity") < 0).select("user_id", "_item", "time", "event_index").collect()
-    if returned.is_empty():
-        return events
-    purchases = (
-        bought.filter(pl.col("quantity").fill_null(1.0) > 0)
-        .select("user_id", "_item", "time", pl.col("event_index").alias("taken_back"))
-        .join(returned.lazy().select("user_id", "_item").unique(), on=["user_id", "_item"], how="semi")
-        .sort("time")
-        .collect()
-    )
-    matched = returned.sort("time").join_asof(purchases, on="time", by=["user_id", "_item"], check_sortedness=False)
-    gone = pl.concat([matched["event_index"], matched["taken_back"].drop_nulls()])
-    users = pl.concat([matched["user_id"], matched.filter(pl.col("taken_back").is_not_null())["user_id"]])
-    return events.join(
-        pl.DataFrame({"user_id": users, "event_index": gone}), on=["user_id", "event_index"], how="anti",
-        maintain_order="left",
-    )  # fmt: skip
+    bought = log.action == _PURCHASE
+    returned = np.flatnonzero(bought & (log.quantity < 0))
+    gone = np.zeros(len(log), bool)
+    if len(returned):
+        gone[returned] = True
+        purchases = np.flatnonzero(bought & ~(log.quantity <= 0))
+        matched = _rows(log, returned).join_asof(
+            _rows(log, purchases).rename({"row": "taken_back"}),
+            on="second",
+            by=["user", "item"],
+            check_sortedness=False,
+        )
+        gone[matched["taken_back"].drop_nulls().to_numpy()] = True
+    return gone
+
+
+def _rows(log: Coded, rows: np.ndarray) -> pl.DataFrame:
+    columns = {"user": log.user[rows], "item": log.item[rows], "second": log.second[rows], "row": rows}
+    return pl.DataFrame(columns).sort("second", maintain_order=True)
