@@ -45,6 +45,7 @@ def get_config() -> ConfigDict:
             "max_repeats_a_day": 20,  # of one title by one action; more are a loop
             "max_browsing_a_day": 2000,  # searches and clicks; a day with more is a robot's
             "max_mub_tokens": 230,
+            "keep_state": False,  # what a later day needs to be added without reading this log again
             "workers": 2,  # decides memory and speed, never results
         }
     )

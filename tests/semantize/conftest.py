@@ -109,6 +109,7 @@ def semantize_config():
             "max_repeats_a_day": 20,
             "max_browsing_a_day": 2000,
             "max_mub_tokens": 4000,
+            "keep_state": False,
             "workers": 2,
         }
         return SemantizeConfig(**{**values, **changes})

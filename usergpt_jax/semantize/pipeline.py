@@ -41,6 +41,7 @@ class SemantizeConfig:
       max_repeats_a_day: events about one title by one action on one day that count; see `damp`.
       max_browsing_a_day: searches and clicks of a day above which none of them counts.
       max_mub_tokens: bound of a user's MUB.
+      keep_state: whether to keep what a later day needs to be added (`increment`).
       workers: parts semantized side by side; decides memory and speed, never results.
     """
 
@@ -56,6 +57,7 @@ class SemantizeConfig:
     max_repeats_a_day: int
     max_browsing_a_day: int
     max_mub_tokens: int
+    keep_state: bool
     workers: int
 
     def __post_init__(self):
@@ -89,16 +91,24 @@ class SemantizeConfig:
 
 
 class Semantized(NamedTuple):
-    """MUBs in `schema.MUB_SCHEMA`, sorted by user, and what was counted on the way (sums, so parts add up)."""
+    """What became of some users.
+
+    Attributes:
+      mub: in `schema.MUB_SCHEMA`, sorted by user.
+      counts: what was counted on the way; sums, so parts add up.
+      raw: size of each event.
+    """
 
     mub: pl.DataFrame
     counts: dict[str, int]
+    raw: sizes.Sizes
 
 
 class Prepared(NamedTuple):
     """Events of some users, and their slices before Top-K.
 
     Attributes:
+      whole: all events.
       log: the events before `as_of`, without what was returned.
       names: of the events.
       band: price band of each event [E].
@@ -107,6 +117,7 @@ class Prepared(NamedTuple):
       counts: events after `as_of` and events that were damped.
     """
 
+    whole: Coded
     log: Coded
     names: Names
     band: np.ndarray
@@ -189,7 +200,7 @@ def prepare(table: pa.Table, config: SemantizeConfig, known: Survey, as_of: AsOf
         "damped_repeats": damped.repeats,
         "damped_robot": damped.robot,
     }
-    return Prepared(log_past, names, band, windows, slices, counts)
+    return Prepared(log, log_past, names, band, windows, slices, counts)
 
 
 def _as_of_users(users: pl.Series, as_of: AsOf) -> pl.Series:
@@ -204,8 +215,17 @@ def _as_of_users(users: pl.Series, as_of: AsOf) -> pl.Series:
     return frame["as_of"].cast(pl.Datetime("ms"))
 
 
-def finish(prepared: Prepared, config: SemantizeConfig, counter: Counter) -> Semantized:
-    """Keeps Top-K, fits the budget and measures every step."""
+def finish(
+    prepared: Prepared, config: SemantizeConfig, counter: Counter, base: pl.DataFrame | None = None
+) -> Semantized:
+    """Keeps Top-K, fits the budget and measures every step.
+
+    Args:
+      prepared: events of some users.
+      config: the section `semantize`.
+      counter: counts tokens.
+      base: `user_id`, `as_of`, `n_events`, `raw_chars`, `raw_tokens` of events that count but are not there any more.
+    """
     log, slices = prepared.log, prepared.slices
     top = salience.top_k(slices, config.top_k, config.top_places)
     written = budget.fit(top, config.max_mub_tokens, counter)
@@ -225,6 +245,8 @@ def finish(prepared: Prepared, config: SemantizeConfig, counter: Counter) -> Sem
             },
         }
     )
+    if base is not None:
+        users = _with_base(users, base)
     mub = (
         users.filter(pl.col("n_events") > 0)
         .join(written, on="user", how="left")
@@ -262,4 +284,11 @@ def finish(prepared: Prepared, config: SemantizeConfig, counter: Counter) -> Sem
     for step, pair in steps.items():
         counts |= {f"{step}_{unit}": size for unit, size in zip(("chars", "tokens"), pair, strict=True)}
     fields = [pl.col(name) for name in schema.MUB_SCHEMA.names]
-    return Semantized(mub.with_columns(pl.col("as_of").cast(pl.Datetime("ms"))).select(fields), counts)
+    return Semantized(mub.with_columns(pl.col("as_of").cast(pl.Datetime("ms"))).select(fields), counts, raw)
+
+
+def _with_base(users: pl.DataFrame, base: pl.DataFrame) -> pl.DataFrame:
+    sums = ("n_events", "raw_chars", "raw_tokens")
+    both = users.join(base, on="user_id", how="full", coalesce=True, suffix="_base")
+    added = [(pl.col(name).fill_null(0) + pl.col(f"{name}_base").fill_null(0)).cast(users[name].dtype) for name in sums]
+    return both.with_columns(*added, pl.coalesce("as_of", "as_of_base")).select(users.columns)

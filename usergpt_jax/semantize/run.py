@@ -3,28 +3,30 @@
 import collections
 import concurrent.futures
 import dataclasses
+import functools
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import polars as pl
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from usergpt_jax import gazetteer, schema, tags
+from usergpt_jax import schema, tags
 from usergpt_jax.core import run_dir
 from usergpt_jax.core.config import ConfigError, to_dataclass, to_plain
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.corpus.tokenizer import Tokenizer, load_tokenizer, train_sentencepiece
-from usergpt_jax.semantize import aggregate, budget, coded, names, pipeline, salience, survey
-from usergpt_jax.semantize.pipeline import AsOf, SemantizeConfig
+from usergpt_jax.semantize import aggregate, budget, increment, part_work, pipeline, salience, survey
+from usergpt_jax.semantize.part_work import PartWork
+from usergpt_jax.semantize.pipeline import SemantizeConfig
 from usergpt_jax.semantize.survey import Survey
-from usergpt_jax.semantize.token_count import Counter
 from usergpt_jax.tasks.wording import wording
 
 EVENTS, MUB = "1_events", "2_mub"
-_FORMAT = 1
-T = TypeVar("T")
+FORMAT = 2
+S, T = TypeVar("S"), TypeVar("T")
+Executor = Callable[[Callable[[int], Any], Sequence[int]], Iterator[Any]]  # results of all numbers, in any order
 _SAMPLE_USERS = 400  # the tokenizer learns from so many users' lines, spread over the log
 _SAMPLE_TITLES = 500  # and from so many raw titles, so that raw text is not spelt in single letters
 TOKENIZER_KINDS = ("sentencepiece", "huggingface")
@@ -52,12 +54,13 @@ class TokenizerConfig:
             raise ConfigError(f"config.tokenizer.kind: expected one of {', '.join(TOKENIZER_KINDS)}, got {self.kind!r}")
 
 
-def run(config: Any, on_change: str) -> None:
+def run(config: Any, on_change: str, executor: Executor | None = None) -> None:
     """Semantizes a run's event log.
 
     Args:
       config: the whole `ConfigDict`.
       on_change: "refuse" or "redo" a finished stage that another config made.
+      executor: does the work on the parts; threads of this process by default. It decides speed, never results.
 
     Raises:
       InputError: config, events or tokenizer at fault.
@@ -65,34 +68,64 @@ def run(config: Any, on_change: str) -> None:
     section = to_dataclass(SemantizeConfig, config.semantize, "semantize")
     tokenizer_section = to_dataclass(TokenizerConfig, config.tokenizer, "tokenizer")
     plan = {
-        "semantize": {key: value for key, value in to_plain(section).items() if key != "workers"},
+        **decides(section),
         "tokenizer": to_plain(tokenizer_section),
         "tag_schema": config.tag_schema,
         "seed": config.seed,
     }
-    stage = run_dir.open_stage(config.run_dir, MUB, config=plan, inputs=(EVENTS,), format=_FORMAT, on_change=on_change)
+    stage = run_dir.open_stage(config.run_dir, MUB, config=plan, inputs=(EVENTS,), format=FORMAT, on_change=on_change)
     if stage is None:
         print(f"{config.run_dir}/{MUB}: reused")
         return
     stage.clear()
-    parts = event_parts(stage.run / EVENTS)
-    as_of = _as_of(stage.run / EVENTS, parts, section)
-    known = survey_parts(parts, section, tags.locale_of(config.tag_schema))
-    tokenizer = _tokenizer(tokenizer_section, config, stage.path, lambda: _sample(parts, section, known, as_of))
-    counter = Counter(tokenizer)
-
-    def make(part: pathlib.Path) -> dict[str, int]:
-        made = pipeline.finish(pipeline.prepare(coded.read(part), section, known, as_of), section, counter)
-        write_mub(made.mub, stage.path / part.name)
-        return made.counts
-
+    work = _work(stage, section)
+    execute = executor or functools.partial(side_by_side, workers=section.workers)
+    numbers = range(len(work.parts))
+    known, counted = _survey(work, execute, tags.locale_of(config.tag_schema))
+    tokenizer = _tokenizer(tokenizer_section, config, stage.path, lambda: _sample(work, known))
     counts: collections.Counter[str] = collections.Counter()
-    for found in tqdm(side_by_side(make, parts, section.workers), desc="semantize", unit="part", total=len(parts)):
+    for found in tqdm(execute(work.mub, numbers), desc="semantize", unit="part", total=len(numbers)):
         counts.update(found)
     if not counts["users"]:
         raise InputError(f"{stage.run / EVENTS}: no event before as_of {section.as_of or 'of its user'}, so no MUB")
+    if section.keep_state:
+        _keep_log_state(work, counts, counted)
     stage.finish({**counts, "vocab_size": tokenizer.vocab_size, "titles": known.lexicon.titles.height})
     print(f"{config.run_dir}/{MUB}: {closing_line(counts)}")
+
+
+def _work(stage: run_dir.Stage, section: SemantizeConfig) -> PartWork:
+    """The work, with `as_of` by the config's date, else the truth's, else the day after the log's last event."""
+    parts = event_parts(stage.run / EVENTS)
+    truth, fixed = stage.run / EVENTS / "users.parquet", section.as_of_time()
+    by_truth = fixed is None and truth.exists()
+    if fixed is None and not by_truth:
+        fixed = aggregate.midnight_after(pl.scan_parquet(parts).select(pl.col("time").max()).collect().item())
+    return PartWork(
+        parts=tuple(map(str, parts)),
+        folder=str(stage.path),
+        section=section,
+        truth=str(truth) if by_truth else "",
+        as_of=fixed.isoformat() if fixed else "",
+    )
+
+
+def _survey(work: PartWork, execute: Executor, locale: str) -> tuple[Survey, survey.Tally]:
+    """Surveys the log: its distinct texts are refined once, then prices and users are counted; and these counts."""
+    numbers = range(len(work.parts))
+    _exhaust(execute(work.texts, numbers))
+    lexicon = survey.lexicon_of(work.merged_texts(), locale=locale)
+    part_work.write_lexicon(work.folder, lexicon)
+    _exhaust(execute(work.tally, numbers))
+    counted = work.merged_tally()
+    known = survey.survey_of(lexicon, counted, min_band_purchases=work.section.min_band_purchases)
+    part_work.write_statistics(work.folder, known)
+    return known, counted
+
+
+def _exhaust(results: Iterator[Any]) -> None:
+    for _ in results:
+        pass
 
 
 def event_parts(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -109,23 +142,25 @@ def event_parts(folder: pathlib.Path) -> list[pathlib.Path]:
     return parts
 
 
-def survey_parts(parts: Sequence[pathlib.Path], section: SemantizeConfig, locale: str = gazetteer.ANY) -> Survey:
-    """Surveys a log part by part: its distinct texts are refined once, then prices and users are counted."""
-
-    def texts(part: pathlib.Path) -> survey.Texts:
-        return survey.texts_of(coded.read(part, survey.TEXT_COLUMNS))
-
-    lexicon = survey.lexicon_of(survey.merge_texts(side_by_side(texts, parts, section.workers)), locale=locale)
-
-    def tally(part: pathlib.Path) -> survey.Tally:
-        log = coded.code(coded.read(part))
-        return survey.tally(log, names.names_of(log, lexicon))
-
-    counted = survey.merge_tallies(side_by_side(tally, parts, section.workers))
-    return survey.survey_of(lexicon, counted, min_band_purchases=section.min_band_purchases)
+def _keep_log_state(work: PartWork, counts: Mapping[str, int], counted: survey.Tally) -> None:
+    as_of = work.users_as_of()
+    times = as_of["as_of"].unique().to_list() if isinstance(as_of, pl.DataFrame) else [as_of]
+    if len(times) > 1:
+        raise InputError(f"config.semantize.keep_state: users have {len(times)} different as_of; expected one for all")
+    if counts["events_after_as_of"]:
+        raise InputError(
+            f"config.semantize.keep_state: {counts['events_after_as_of']:,} events are not before as_of {times[0]}"
+        )
+    state = increment.LogState(times[0], len(work.parts), counted.prices, counted.spread)
+    increment.write_log(pathlib.Path(work.folder) / increment.FOLDER, state)
 
 
-def side_by_side(make: Callable[[pathlib.Path], T], parts: Sequence[pathlib.Path], workers: int) -> Iterator[T]:
+def decides(section: SemantizeConfig) -> dict[str, Any]:
+    """What of the section decides the stage's files."""
+    return {"semantize": {key: value for key, value in to_plain(section).items() if key != "workers"}}
+
+
+def side_by_side(make: Callable[[S], T], parts: Sequence[S], workers: int) -> Iterator[T]:
     """What `make` gives for each part, in order; at most two results a worker wait to be taken."""
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         waiting: collections.deque[concurrent.futures.Future[T]] = collections.deque()
@@ -135,11 +170,6 @@ def side_by_side(make: Callable[[pathlib.Path], T], parts: Sequence[pathlib.Path
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-
-
-def write_mub(mub: pl.DataFrame, path: pathlib.Path) -> None:
-    """Writes MUBs in exactly `schema.MUB_SCHEMA`."""
-    pq.write_table(mub.to_arrow().cast(schema.MUB_SCHEMA), path)
 
 
 def closing_line(counts: collections.Counter[str]) -> str:
@@ -154,20 +184,10 @@ def closing_line(counts: collections.Counter[str]) -> str:
     )
 
 
-def _as_of(folder: pathlib.Path, parts: Sequence[pathlib.Path], section: SemantizeConfig) -> AsOf:
-    """The config's date, else the truth's time of each user, else the day after the log's last event."""
-    truth, fixed = folder / "users.parquet", section.as_of_time()
-    if fixed is not None:
-        return fixed
-    if truth.exists():
-        return pl.read_parquet(truth, columns=["user_id", "as_of"])
-    return aggregate.midnight_after(pl.scan_parquet(parts).select(pl.col("time").max()).collect().item())
-
-
 def _tokenizer(
     section: TokenizerConfig, config: Any, folder: pathlib.Path, sample: Callable[[], list[str]]
 ) -> Tokenizer:
-    target = folder / "tokenizer"
+    target = folder / part_work.TOKENIZER
     if section.kind == "huggingface":
         tokenizer = load_tokenizer(section.path)
         tokenizer.save(target)
@@ -182,14 +202,14 @@ def _tokenizer(
     )
 
 
-def _sample(parts: Sequence[pathlib.Path], section: SemantizeConfig, known: Survey, as_of: AsOf) -> list[str]:
+def _sample(work: PartWork, known: Survey) -> list[str]:
     """MUBs before the budget of every n-th user, and every n-th raw title."""
-    log = pl.scan_parquet(parts)
+    log = pl.scan_parquet(list(work.parts))
     users = log.select(pl.col("user_id").unique().sort()).collect().to_series()
     chosen = users.gather_every(max(1, -(-len(users) // _SAMPLE_USERS)))
     events = log.filter(pl.col("user_id").is_in(chosen.implode())).collect()
-    prepared = pipeline.prepare(events.to_arrow(), section, known, as_of)
-    top = salience.top_k(prepared.slices, section.top_k, section.top_places)
+    prepared = pipeline.prepare(events.to_arrow(), work.section, known, work.users_as_of())
+    top = salience.top_k(prepared.slices, work.section.top_k, work.section.top_places)
     titles = known.lexicon.titles["title"]
     spread = titles.gather_every(max(1, -(-len(titles) // _SAMPLE_TITLES)))
     return [*budget.write_all(top)["mub"], *spread]
