@@ -1,5 +1,6 @@
 import datetime
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -191,3 +192,32 @@ def test_hostile_titles_stay_inside_their_item(event_rows, semantize_config, tok
 def test_impossible_config_is_refused(change, message, semantize_config):
     with pytest.raises(ConfigError, match=message):
         semantize_config(**change)
+
+
+def test_the_order_of_rows_within_a_second_does_not_matter(more_events, semantize_config, tokenizer):
+    rng = np.random.default_rng(0)
+    log = more_events(n_users=3, n_events=200, days=3).with_columns(pl.col("time").dt.truncate("6h"))
+    shuffled = (
+        log.with_columns(pl.Series("order", rng.random(log.height))).sort("user_id", "time", "order").drop("order")
+    )
+    assert not shuffled.equals(log)
+    made, other = (semantize_events(one, semantize_config(), tokenizer).mub for one in (log, shuffled))
+    assert other["mub"].equals(made["mub"])
+    assert other.drop("mub", "refs").equals(made.drop("mub", "refs"))
+
+
+def test_a_loop_is_damped_and_counted(event_rows, semantize_config, tokenizer):
+    row = {"user_id": "a", "time": DAY, "source": "ecommerce", "action": "click", "category": "Tea", "title": "Tea"}
+    made = semantize_events(event_rows([row] * 50), semantize_config(max_repeats_a_day=3), tokenizer)
+    (line,) = lines_of(made)["a"]
+    assert line.count == 3
+    assert made.mub["refs"].to_list() == [[[0, 1, 2]]]
+    assert made.mub["n_events"].item() == 50
+    assert made.counts["damped_repeats"] == 47
+
+
+def test_a_title_under_two_categories_is_two_things(event_rows, semantize_config, tokenizer):
+    row = {"user_id": "a", "time": DAY, "source": "ecommerce", "action": "click", "title": "Mini"}
+    rows = [{**row, "category": name} for name in ("Toy Car", "Skirt", "Skirt", None)]
+    (line,) = lines_of(semantize_events(event_rows(rows), semantize_config(), tokenizer))["a"]
+    assert line.items == ("Skirt", "Mini", "Toy Car")
