@@ -18,10 +18,9 @@ from usergpt_jax.corpus.tokenizer import Tokenizer
 from usergpt_jax.inference import generate, profile
 from usergpt_jax.inference.profile import ProfileConfig, UserMub
 from usergpt_jax.semantize import pipeline
-from usergpt_jax.semantize.event_map import load_map
-from usergpt_jax.semantize.ingest import read_events
+from usergpt_jax.semantize.ingest.event_map import load_map
+from usergpt_jax.semantize.ingest.read_log import read_events
 from usergpt_jax.semantize.pipeline import SemantizeConfig
-from usergpt_jax.semantize.survey import survey_log
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -75,15 +74,15 @@ def _profile(args: argparse.Namespace) -> None:
 
 def _semantize(events: pl.DataFrame, config: SemantizeConfig, tokenizer: Tokenizer, limit_users: int) -> list[UserMub]:
     """The MUBs of the first users, read against the price bands of the whole log."""
-    as_of = config.as_of_time() or pipeline.day_after(events["time"].max())
+    as_of = config.as_of_time() or pipeline.last_midnight(events.to_arrow())
     past = events.filter(pl.col("time") < as_of)
     if not past.height:
         raise InputError(f"--as_of: no event is before {config.as_of}; the log starts at {events['time'].min()}")
-    survey = survey_log(events.lazy(), min_band_purchases=config.min_band_purchases)
+    known = pipeline.survey_table(events.to_arrow(), config)
     if limit_users:
         first = past["user_id"].unique(maintain_order=True).head(limit_users)
         events = events.filter(pl.col("user_id").is_in(first.implode()))
-    made = pipeline.semantize_events(events, config, tokenizer, as_of, survey)
+    made = pipeline.semantize_events(events, config, tokenizer, as_of, known)
     names = [field.name for field in dataclasses.fields(UserMub)]
     return [UserMub(**row) for row in made.mub.select(names).iter_rows(named=True)]
 

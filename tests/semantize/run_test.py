@@ -12,8 +12,9 @@ from usergpt_jax import schema
 from usergpt_jax.core import run_dir
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.corpus.tokenizer import load_tokenizer
-from usergpt_jax.semantize import ingest_run, run
-from usergpt_jax.semantize.event_map import default_map
+from usergpt_jax.semantize import run
+from usergpt_jax.semantize.ingest import run as ingest_run
+from usergpt_jax.semantize.ingest.event_map import default_map
 from usergpt_jax.tasks.wording import number_lines
 
 INGEST = pathlib.Path(__file__).parents[2] / "launch/ingest.py"

@@ -1,0 +1,139 @@
+"""The names that logs give to their columns, and the words that their events are called by, for `suggest`."""
+
+import re
+
+# Mapping key -> names as logs write them, the likeliest first; compared without case, spaces and punctuation.
+COLUMNS = {
+    "user_id": (
+        *("user_id", "userid", "uid", "customer_id", "customerid", "client_id", "member_id", "account_id", "buyer_id"),
+        *("shopper_id", "visitor_id", "user_pseudo_id", "full_visitor_id", "distinct_id", "profile_id", "hhid"),
+        *("household_key", "user", "customer", "client", "member", "user_email", "email", "anonymous_id", "id_user"),
+    ),
+    "time": (
+        *(
+            "timestamp",
+            "event_time",
+            "event_timestamp",
+            "datetime",
+            "time",
+            "ts",
+            "event_date",
+            "date_time",
+            "created_at",
+        ),
+        *(
+            "occurred_at",
+            "order_date",
+            "order_time",
+            "purchase_date",
+            "invoice_date",
+            "invoicedate",
+            "transaction_date",
+        ),
+        *(
+            "order_purchase_timestamp",
+            "server_time",
+            "visit_time",
+            "viewed_at",
+            "original_timestamp",
+            "sent_at",
+            "date",
+        ),
+        *("when", "created", "day"),
+    ),
+    "action_column": (
+        *("action", "event_type", "event_name", "event", "behavior_type", "behaviour_type", "behavior", "behaviour"),
+        *("action_type", "activity", "activity_type", "interaction", "interaction_type", "type", "operation"),
+    ),
+    "source_column": ("source", "platform", "channel", "app", "app_name", "site", "service", "domain", "utm_source"),
+    "title": (
+        *(
+            "title",
+            "product_name",
+            "item_name",
+            "product_title",
+            "item_title",
+            "name",
+            "product",
+            "item",
+            "description",
+        ),
+        *("product_description", "search_query", "query", "search_term", "keyword", "goods_name", "poi_name"),
+        *("venue_name", "place_name", "page_title"),
+    ),
+    "category": (
+        *("category", "category_name", "product_category", "item_category", "category_path", "category_code"),
+        *("product_type", "product_category_name", "department", "genre", "subcategory", "cat"),
+    ),
+    "item_id": (
+        *("item_id", "itemid", "product_id", "productid", "sku", "stock_code", "stockcode", "asin", "goods_id", "upc"),
+        *("article_id", "product_code", "item_code", "venue_id", "poi_id"),
+    ),
+    "place": (
+        "place",
+        "location",
+        "address",
+        "city",
+        "store",
+        "store_name",
+        "shop",
+        "region",
+        "state",
+        "country",
+        "venue",
+    ),
+    "price": (
+        *("price", "unit_price", "unitprice", "item_price", "product_price", "sale_price", "price_each", "amount"),
+        *("cost", "value", "total", "revenue", "sales", "price_in_cents", "price_cents"),
+    ),
+    "quantity": ("quantity", "qty", "count", "units", "num_items", "item_count", "amount_ordered", "quantity_ordered"),
+}
+# Action -> what its events are called; the first that is found in an event's name names it.
+ACTION_WORDS = (
+    ("favorite", ("wish", "fav", "like", "star", "bookmark", "collect", "save")),
+    ("", ("remov", "delet", "cancel", "refund", "return", "login", "logout", "sign", "unlike", "identify", "fail")),
+    ("search", ("search", "query", "find")),
+    ("purchase", ("purchas", "buy", "bought", "order", "paid", "payment", "transaction", "sale", "book", "complet")),
+    ("cart", ("cart", "basket", "bag", "add")),
+    ("visit", ("visit", "checkin", "check_in", "arriv", "enter")),
+    ("click", ("click", "view", "pv", "detail", "impression", "browse", "page", "open", "select", "watch", "tap")),
+)
+SOURCE_WORDS = (
+    ("delivery", ("deliver", "food", "meal", "takeout", "takeaway", "restaurant", "grocer")),
+    ("travel", ("travel", "hotel", "flight", "train", "trip", "airline", "booking")),
+    ("poi", ("poi", "map", "venue", "place", "checkin", "local")),
+    (
+        "ecommerce",
+        ("shop", "store", "commerce", "retail", "web", "app", "ios", "android", "mobile", "desktop", "market"),
+    ),
+)
+
+
+def plain(name: str) -> str:
+    """A name without case, spaces and punctuation."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def ranked(key: str, columns: list[str]) -> list[str]:
+    """The columns that may be `key`, likeliest first: the whole name, the last part of a path, then a part of it."""
+    known = [plain(name) for name in COLUMNS[key]]
+    found: list[tuple[int, int, int]] = []
+    for at, column in enumerate(columns):
+        last = plain(column.rsplit(".", 1)[-1])
+        if plain(column) in known:
+            found.append((0, known.index(plain(column)), at))
+        elif last in known:
+            found.append((1, known.index(last), at))
+        else:
+            inside = [i for i, name in enumerate(known) if len(name) > 4 and name in last]
+            if inside:
+                found.append((2, inside[0], at))
+    return [columns[at] for _, _, at in sorted(found)]
+
+
+def value_for(value: str, words: tuple[tuple[str, tuple[str, ...]], ...], allowed: tuple[str, ...]) -> str | None:
+    """What a value of an action or source column stands for, None where nothing is known about it."""
+    lowered = re.sub(r"[^a-z]+", "_", value.lower())
+    if value in allowed:
+        return value
+    return next((meaning for meaning, stems in words if any(stem in lowered for stem in stems)), None)
