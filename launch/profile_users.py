@@ -18,8 +18,8 @@ from usergpt_jax.corpus.tokenizer import Tokenizer
 from usergpt_jax.inference import generate, profile
 from usergpt_jax.inference.profile import ProfileConfig, UserMub
 from usergpt_jax.semantize import pipeline
+from usergpt_jax.semantize.ingest import read_log
 from usergpt_jax.semantize.ingest.event_map import load_map
-from usergpt_jax.semantize.ingest.read_log import read_events
 from usergpt_jax.semantize.pipeline import SemantizeConfig
 
 
@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add("events", "the log: CSV, TSV, JSONL or Parquet", required=True)
     add("map", "the mapping file, e.g. configs/maps/online_retail.py", required=True)
+    add("salt_file", "file with the secret key of the users' hashes, where the mapping asks for them", default="")
     add("model", "a model folder, or a run directory", required=True)
     add("out", "where to write the personas, e.g. personas.jsonl", required=True)
     add("as_of", "date YYYY-MM-DD of the personas; empty: the day after the log's last event", default="")
@@ -60,7 +61,8 @@ def _profile(args: argparse.Namespace) -> None:
     model = generate.load_model(args.model)
     semantize = to_dataclass(SemantizeConfig, model.semantize, "semantize")
     semantize = dataclasses.replace(semantize, as_of=args.as_of)
-    events, report = read_events(args.events, mapping)
+    salt = read_log.load_salt(args.salt_file) if args.salt_file else b""
+    events, report = read_log.read_events(args.events, mapping, salt)
     print("\n".join(report.lines()))
     users = _semantize(events, semantize, model.tokenizer, args.limit_users)
 
