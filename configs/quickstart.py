@@ -31,6 +31,30 @@ def get_config() -> ConfigDict:
             "max_piece_chars": 64,
         }
     )
+    config.refine = ConfigDict(
+        {
+            "kind": "table",  # rules over distinct titles; or "rules", "lm", "endpoint": docs/refinement.md
+            "path": "",  # of "lm": its folder or run directory
+            "endpoint": {
+                "url": "",
+                "model": "",
+                "key_variable": "",
+                "titles_per_request": 16,
+                "concurrency": 8,
+                "timeout_seconds": 60.0,
+                "max_attempts": 4,
+                "thinking_tokens": 0,
+            },
+        }
+    )
+    config.categories = ConfigDict(
+        {
+            "map": False,  # onto the catalogue's leaves, for logs with categories of their own: docs/categories.md
+            "file": "",  # CSV with category,leaf
+            "sources": (),  # whose leaves come into question; (): all
+            "threshold": 0.9,
+        }
+    )
     config.semantize = ConfigDict(
         {
             "as_of": "",  # the truth's; a real log's day after its last event

@@ -17,7 +17,8 @@ from usergpt_jax.core.errors import InputError
 from usergpt_jax.corpus.tokenizer import Tokenizer
 from usergpt_jax.inference import generate, profile
 from usergpt_jax.inference.profile import ProfileConfig, UserMub
-from usergpt_jax.semantize import pipeline
+from usergpt_jax.semantize import pipeline, refine, survey
+from usergpt_jax.semantize.categories import coverage, mapping
 from usergpt_jax.semantize.ingest import read_log
 from usergpt_jax.semantize.ingest.event_map import load_map
 from usergpt_jax.semantize.pipeline import SemantizeConfig
@@ -41,6 +42,9 @@ def _parser() -> argparse.ArgumentParser:
     add("model", "a model folder, or a run directory", required=True)
     add("out", "where to write the personas, e.g. personas.jsonl", required=True)
     add("as_of", "date YYYY-MM-DD of the personas; empty: the day after the log's last event", default="")
+    parser.add_argument(
+        "--map_categories", action="store_true", help="map titles onto the words that the model learned, where sure"
+    )
     add("limit_users", "profile the first so many users only; 0: all", type=int, default=0)
     add("n_samples", "votes a tag", type=int, default=10)
     add("min_confidence", "vote share below which a value becomes NA", type=float, default=0.5)
@@ -64,7 +68,8 @@ def _profile(args: argparse.Namespace) -> None:
     salt = read_log.load_salt(args.salt_file) if args.salt_file else b""
     events, report = read_log.read_events(args.events, mapping, salt)
     print("\n".join(report.lines()))
-    users = _semantize(events, semantize, model.tokenizer, args.limit_users)
+    refiner = _mapped(events) if args.map_categories else refine.refine_table
+    users = _semantize(events, semantize, model.tokenizer, args.limit_users, refiner)
 
     start = time.monotonic()
     personas = profile.profile(model, users, config)
@@ -74,13 +79,23 @@ def _profile(args: argparse.Namespace) -> None:
     print(f"{args.out}: {len(personas)} personas by {args.model} ({model.stage})")
 
 
-def _semantize(events: pl.DataFrame, config: SemantizeConfig, tokenizer: Tokenizer, limit_users: int) -> list[UserMub]:
+def _mapped(events: pl.DataFrame) -> survey.Refiner:
+    """A refiner that knows the catalogue's leaf of a title where it is sure; prints how many those are."""
+    counts = events.group_by("title", "category").agg(pl.len().alias("n"))
+    mapped = mapping.map_pairs(counts, mapping.load_mapper(sources=tuple(events["source"].unique())))
+    print("\n".join(coverage.coverage(mapped, counts).lines()))
+    return mapping.mapped_refiner(refine.refine_table, mapped)
+
+
+def _semantize(
+    events: pl.DataFrame, config: SemantizeConfig, tokenizer: Tokenizer, limit_users: int, refiner: survey.Refiner
+) -> list[UserMub]:
     """The MUBs of the first users, read against the price bands of the whole log."""
     as_of = config.as_of_time() or pipeline.last_midnight(events.to_arrow())
     past = events.filter(pl.col("time") < as_of)
     if not past.height:
         raise InputError(f"--as_of: no event is before {config.as_of}; the log starts at {events['time'].min()}")
-    known = pipeline.survey_table(events.to_arrow(), config)
+    known = pipeline.survey_table(events.to_arrow(), config, refiner)
     if limit_users:
         first = past["user_id"].unique(maintain_order=True).head(limit_users)
         events = events.filter(pl.col("user_id").is_in(first.implode()))

@@ -4,7 +4,6 @@ import sys
 
 import polars as pl
 import pytest
-from ml_collections import ConfigDict
 
 from usergpt_jax.core import run_dir
 from usergpt_jax.core.errors import InputError
@@ -19,23 +18,14 @@ def test_without_beam_the_extra_is_named(monkeypatch, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")  # of Beam's own making
-def test_beam_equals_the_run_on_one_machine(tmp_path, events, semantize_config):
+def test_beam_equals_the_run_on_one_machine(tmp_path, events, run_config):
     pytest.importorskip("apache_beam", reason="the extra `beam` is not installed")
     made = {}
     for name in ("here", "beam"):
         stage = run_dir.open_stage(tmp_path / name, "1_events", config={})
         write_parts(events, stage.path, 150)
         stage.finish({})
-        section = {key: getattr(semantize_config(), key) for key in semantize_config().__dataclass_fields__}
-        config = ConfigDict(
-            {
-                "run_dir": str(tmp_path / name),
-                "seed": 0,
-                "tag_schema": "hpr18",
-                "semantize": {**section, "max_mub_tokens": 300},
-                "tokenizer": {"kind": "sentencepiece", "path": "", "vocab_size": 700, "max_piece_chars": 32},
-            }
-        )
+        config = run_config(tmp_path / name)
         scratch = tmp_path / name / "scratch"
         executor = beam_executor.executor(["--runner=DirectRunner"], scratch) if name == "beam" else None
         run.run(config, "refuse", executor)

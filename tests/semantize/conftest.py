@@ -3,7 +3,9 @@ import datetime
 import numpy as np
 import polars as pl
 import pytest
+from ml_collections import ConfigDict
 
+from configs.quickstart import get_config
 from usergpt_jax import schema
 from usergpt_jax.semantize.pipeline import SemantizeConfig
 
@@ -91,6 +93,21 @@ def more_events():
 @pytest.fixture
 def tokenizer():
     return CharTokenizer()
+
+
+@pytest.fixture
+def run_config(semantize_config):
+    """The config of a run as far as semantizing reads it; keywords change its section `semantize`."""
+
+    def make(folder, **changes):
+        section = {key: getattr(semantize_config(), key) for key in semantize_config().__dataclass_fields__}
+        config = get_config()
+        config.run_dir = str(folder)
+        config.semantize = ConfigDict({**section, "max_mub_tokens": 200, **changes})
+        config.tokenizer = ConfigDict({"kind": "sentencepiece", "path": "", "vocab_size": 700, "max_piece_chars": 32})
+        return config
+
+    return make
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import datetime
 
 import polars as pl
 import pytest
-from ml_collections import ConfigDict
 
 from usergpt_jax import schema
 from usergpt_jax.core import run_dir
@@ -16,18 +15,12 @@ from usergpt_jax.semantize.ingest.run import write_parts
 FIRST, SECOND, THIRD = (datetime.datetime(2025, 6, day) for day in (1, 2, 20))
 
 
-def make_config(folder, semantize_config, as_of, **changes):
-    section = {key: getattr(semantize_config(), key) for key in semantize_config().__dataclass_fields__}
-    changes = {"as_of": f"{as_of:%Y-%m-%d}", "max_mub_tokens": 200, "keep_state": True, **changes}
-    return ConfigDict(
-        {
-            "run_dir": str(folder),
-            "seed": 0,
-            "tag_schema": "hpr18",
-            "semantize": {**section, **changes},
-            "tokenizer": {"kind": "sentencepiece", "path": "", "vocab_size": 700, "max_piece_chars": 32},
-        }
-    )
+@pytest.fixture
+def make_config(run_config):
+    def make(folder, as_of, **changes):
+        return run_config(folder, **{"as_of": f"{as_of:%Y-%m-%d}", "keep_state": True, **changes})
+
+    return make
 
 
 def save(events, folder, events_per_part=250):
@@ -58,14 +51,14 @@ def log(more_events, event_rows):
     return pl.concat([events, event_rows(returned + loop)]).sort("user_id", "time", maintain_order=True)
 
 
-def test_days_one_by_one_equal_the_whole_log(tmp_path, log, semantize_config):
+def test_days_one_by_one_equal_the_whole_log(tmp_path, log, make_config, semantize_config):
     first = log.filter(pl.col("time") < FIRST)
     save(first, tmp_path / "first")
-    run.run(make_config(tmp_path / "first", semantize_config, FIRST), "refuse")
+    run.run(make_config(tmp_path / "first", FIRST), "refuse")
     before, low = tmp_path / "first", FIRST
     for name, as_of in (("second", SECOND), ("third", THIRD)):
         save(log.filter(pl.col("time").is_between(low, as_of, closed="left")), tmp_path / name)
-        day_run.run_day(make_config(tmp_path / name, semantize_config, as_of), str(before), "refuse")
+        day_run.run_day(make_config(tmp_path / name, as_of), str(before), "refuse")
         before, low = tmp_path / name, as_of
     # The whole log again, counted with the tokenizer of the first day.
     tokenizer = load_tokenizer(tmp_path / "first/2_mub/tokenizer")
@@ -75,9 +68,9 @@ def test_days_one_by_one_equal_the_whole_log(tmp_path, log, semantize_config):
     assert "Kites" in whole.filter(pl.col("user_id") == "u003")["mub"].item()
 
 
-def test_the_state_forgets_what_no_window_will_show_again(tmp_path, log, semantize_config):
+def test_the_state_forgets_what_no_window_will_show_again(tmp_path, log, make_config):
     save(log, tmp_path)
-    run.run(make_config(tmp_path, semantize_config, THIRD), "refuse")
+    run.run(make_config(tmp_path, THIRD), "refuse")
     folder = tmp_path / "2_mub" / increment.FOLDER
     kept = pl.concat([increment.read_part(folder, i).events for i in range(increment.read_log(folder).n_parts)])
     old = kept.filter(pl.col("time") < THIRD - datetime.timedelta(days=7))
@@ -92,25 +85,25 @@ def test_the_state_forgets_what_no_window_will_show_again(tmp_path, log, semanti
         (SECOND, "is not before as_of 2025-06-02"),
     ],
 )
-def test_an_event_outside_the_day_is_refused(tmp_path, log, semantize_config, time, message):
+def test_an_event_outside_the_day_is_refused(tmp_path, log, make_config, time, message):
     save(log.filter(pl.col("time") < FIRST), tmp_path / "first")
-    run.run(make_config(tmp_path / "first", semantize_config, FIRST), "refuse")
+    run.run(make_config(tmp_path / "first", FIRST), "refuse")
     save(log.head(1).with_columns(pl.lit(time).cast(pl.Datetime("ms")).alias("time")), tmp_path / "second")
-    config = make_config(tmp_path / "second", semantize_config, SECOND)
+    config = make_config(tmp_path / "second", SECOND)
     with pytest.raises(InputError, match=message):
         day_run.run_day(config, str(tmp_path / "first"), "refuse")
     assert not (tmp_path / "second/2_mub").exists()
 
 
-def test_a_run_without_state_and_another_config_are_refused(tmp_path, log, semantize_config):
+def test_a_run_without_state_and_another_config_are_refused(tmp_path, log, make_config):
     save(log.filter(pl.col("time") < FIRST), tmp_path / "first")
-    run.run(make_config(tmp_path / "first", semantize_config, FIRST, keep_state=False), "refuse")
+    run.run(make_config(tmp_path / "first", FIRST, keep_state=False), "refuse")
     save(log.filter(pl.col("time") >= FIRST), tmp_path / "second")
-    config = make_config(tmp_path / "second", semantize_config, THIRD)
+    config = make_config(tmp_path / "second", THIRD)
     with pytest.raises(InputError, match="keep_state: False in the run before, True here"):
         day_run.run_day(config, str(tmp_path / "first"), "refuse")
-    run.run(make_config(tmp_path / "first", semantize_config, FIRST), "redo")
-    config = make_config(tmp_path / "second", semantize_config, THIRD, top_k=9)
+    run.run(make_config(tmp_path / "first", FIRST), "redo")
+    config = make_config(tmp_path / "second", THIRD, top_k=9)
     with pytest.raises(InputError, match=r"top_k: 8 in the run before, 9 here"):
         day_run.run_day(config, str(tmp_path / "first"), "refuse")
 

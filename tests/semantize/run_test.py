@@ -1,3 +1,4 @@
+import datetime
 import json
 import pathlib
 import subprocess
@@ -6,7 +7,6 @@ import sys
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
-from ml_collections import ConfigDict
 
 from usergpt_jax import schema
 from usergpt_jax.core import run_dir
@@ -27,19 +27,6 @@ def get_config():
 """
 
 
-def make_config(folder, semantize_config, **changes):
-    section = {key: getattr(semantize_config(), key) for key in semantize_config().__dataclass_fields__}
-    return ConfigDict(
-        {
-            "run_dir": str(folder),
-            "seed": 0,
-            "tag_schema": "hpr18",
-            "semantize": {**section, "max_mub_tokens": 200, **changes},
-            "tokenizer": {"kind": "sentencepiece", "path": "", "vocab_size": 700, "max_piece_chars": 32},
-        }
-    )
-
-
 def save_events(events, folder, events_per_part):
     stage = run_dir.open_stage(folder, "1_events", config={"rows": events.height})
     ingest_run.write_parts(events, stage.path, events_per_part)
@@ -50,9 +37,9 @@ def read(folder):
     return pl.read_parquet(folder / "2_mub" / "part-*.parquet")
 
 
-def test_stage_writes_mub_with_a_tokenizer_and_reuses_it(tmp_path, events, semantize_config, capsys):
+def test_stage_writes_mub_with_a_tokenizer_and_reuses_it(tmp_path, events, run_config, capsys):
     save_events(events, tmp_path, events_per_part=250)
-    config = make_config(tmp_path, semantize_config)
+    config = run_config(tmp_path)
     run.run(config, "refuse")
     parts = sorted((tmp_path / "2_mub").glob("part-*.parquet"))
     assert len(parts) == len(sorted((tmp_path / "1_events").glob("part-*.parquet"))) == 3
@@ -68,56 +55,56 @@ def test_stage_writes_mub_with_a_tokenizer_and_reuses_it(tmp_path, events, seman
     assert capsys.readouterr().out.endswith("2_mub: reused\n")
 
 
-def test_two_runs_give_equal_files(tmp_path, events, semantize_config):
+def test_two_runs_give_equal_files(tmp_path, events, run_config):
     for name in ("a", "b"):
         save_events(events, tmp_path / name, events_per_part=400)
-        run.run(make_config(tmp_path / name, semantize_config), "refuse")
+        run.run(run_config(tmp_path / name), "refuse")
     assert read(tmp_path / "a").equals(read(tmp_path / "b"))
 
 
-def test_another_tokenizer_section_is_another_stage(tmp_path, events, semantize_config):
+def test_another_tokenizer_section_is_another_stage(tmp_path, events, run_config):
     save_events(events, tmp_path, events_per_part=1000)
-    config = make_config(tmp_path, semantize_config)
+    config = run_config(tmp_path)
     run.run(config, "refuse")
     config.tokenizer.vocab_size = 600
     with pytest.raises(run_dir.RunDirError, match=r"tokenizer.vocab_size: 700 there, 600 here"):
         run.run(config, "refuse")
 
 
-def test_truth_sets_as_of_per_user(tmp_path, events, semantize_config):
+def test_truth_sets_as_of_per_user(tmp_path, events, run_config):
     save_events(events, tmp_path, events_per_part=1000)
     users = events["user_id"].unique().sort()
     times = [f"2024-0{i + 1}-01" for i in range(len(users))]
     truth = pl.DataFrame({"user_id": users, "as_of": pl.Series(times).str.to_datetime("%Y-%m-%d", time_unit="ms")})
     truth.write_parquet(tmp_path / "1_events/users.parquet")
-    run.run(make_config(tmp_path, semantize_config, as_of=""), "refuse")
+    run.run(run_config(tmp_path, as_of=""), "refuse")
     assert read(tmp_path).sort("user_id").select("user_id", "as_of").equals(truth)
 
 
-def test_a_user_without_truth_is_refused_by_name(tmp_path, events, semantize_config):
+def test_a_user_without_truth_is_refused_by_name(tmp_path, events, run_config):
     save_events(events, tmp_path, events_per_part=1000)
     truth = pl.DataFrame({"user_id": ["u000"], "as_of": events["time"].max()})
     truth.write_parquet(tmp_path / "1_events/users.parquet")
     with pytest.raises(InputError, match="user 'u001' has events but no as_of in the truth"):
-        run.run(make_config(tmp_path, semantize_config, as_of=""), "refuse")
+        run.run(run_config(tmp_path, as_of=""), "refuse")
     assert not (tmp_path / "2_mub").exists()
 
 
-def test_an_unknown_tag_schema_is_refused(tmp_path, events, semantize_config):
+def test_an_unknown_tag_schema_is_refused(tmp_path, events, run_config):
     save_events(events, tmp_path, events_per_part=1000)
-    config = make_config(tmp_path, semantize_config)
+    config = run_config(tmp_path)
     config.tag_schema = "hpr99"
     with pytest.raises(InputError, match="hpr99"):
         run.run(config, "refuse")
 
 
-def test_a_folder_without_events_is_refused(tmp_path, semantize_config):
+def test_a_folder_without_events_is_refused(tmp_path, run_config):
     run_dir.open_stage(tmp_path, "1_events", config={}).finish({})
     with pytest.raises(InputError, match="no part-"):
-        run.run(make_config(tmp_path, semantize_config), "refuse")
+        run.run(run_config(tmp_path), "refuse")
 
 
-def test_an_imported_log_runs_through_semantize(tmp_path, semantize_config, capsys):
+def test_an_imported_log_runs_through_semantize(tmp_path, run_config, capsys):
     (tmp_path / "map.py").write_text(MAP)
     (tmp_path / "log.csv").write_text(
         "uid,ts,name\n" + "".join(f"u{i % 9},2025-01-{i % 28 + 1},RED LUNCH BAG {i}\n" for i in range(90))
@@ -125,7 +112,7 @@ def test_an_imported_log_runs_through_semantize(tmp_path, semantize_config, caps
     ingest_run.run(str(tmp_path / "log.csv"), str(tmp_path / "map.py"), str(tmp_path / "run"), "refuse")
     assert "90 rows read, 90 events of 9 users" in capsys.readouterr().out
     assert json.loads((tmp_path / "run/1_events/import_report.json").read_text())["events"] == 90
-    config = make_config(tmp_path / "run", semantize_config, as_of="")
+    config = run_config(tmp_path / "run", as_of="")
     run.run(config, "refuse")
     assert all("Lunch Bag" in text for text in read(tmp_path / "run")["mub"])
 
@@ -161,3 +148,34 @@ def test_launch_script_prints_one_line_on_bad_input(tmp_path):
     done = subprocess.run([sys.executable, str(INGEST), *flags], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == f"error: {tmp_path / 'no.csv'}: no such log file\n"
+
+
+def test_titles_without_category_are_mapped_where_sure(tmp_path, event_rows, run_config, capsys):
+    row = {"user_id": "a", "time": datetime.datetime(2025, 6, 30), "source": "ecommerce", "action": "purchase"}
+    titles = ["Royal Fur premium dog food 5 kg", "RETRO ZINC QUIBBLE", "Yoga mats, pack of 2"]
+    save_events(event_rows([{**row, "title": title} for title in titles * 9]), tmp_path, events_per_part=1000)
+    config = run_config(tmp_path)
+    config.categories.map = True
+    run.run(config, "refuse")
+    text = read(tmp_path)["mub"].item()
+    assert "Dog Food" in text
+    assert "Yoga Mat" in text
+    assert "Quibble" in text
+    counts = run_dir.read_manifest(tmp_path, "2_mub").counts
+    assert (counts["mapped_title"], counts["mapped_other"]) == (2, 1)
+    assert "unmapped words: " in capsys.readouterr().out
+
+
+def test_another_refiner_has_a_cache_and_is_another_stage(tmp_path, events, run_config):
+    save_events(events, tmp_path, events_per_part=1000)
+    config = run_config(tmp_path)
+    run.run(config, "refuse")
+    config.refine.kind = "rules"
+    with pytest.raises(run_dir.RunDirError, match="refiner: "):
+        run.run(config, "refuse")
+    run.run(config, "redo")
+    first = run_dir.read_manifest(tmp_path, "2_mub").counts
+    assert first["refined_made"] == first["titles"]
+    config.semantize.top_k = 3
+    run.run(config, "redo")
+    assert run_dir.read_manifest(tmp_path, "2_mub").counts["refined_known"] == first["titles"]

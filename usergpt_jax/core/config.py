@@ -34,7 +34,7 @@ class RunConfig:
 
 # What a config may hold beside the keys of `RunConfig`.
 SECTIONS = (
-    *("simulate", "tokenizer", "semantize", "split", "prompt", "mesh", "model"),
+    *("simulate", "tokenizer", "refine", "categories", "semantize", "split", "prompt", "mesh", "model"),
     *("curriculum", "sft", "rl", "bench"),
 )
 

@@ -26,8 +26,8 @@ def executor(options: Sequence[str], scratch: pathlib.Path) -> Executor:
       InputError: Beam is not installed.
     """
     try:
-        import apache_beam as beam
-        from apache_beam.options.pipeline_options import PipelineOptions
+        import apache_beam as beam  # pyright: ignore[reportMissingImports]
+        from apache_beam.options.pipeline_options import PipelineOptions  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise InputError("Apache Beam is not installed: pip install 'usergpt_jax[beam]'") from None
 

@@ -126,6 +126,12 @@ def size(slices: Slices, counter: Counter) -> tuple[int, int]:
     lines = _ordered_lines(slices.lines)
     items, headers = slices.items["text"], lines["header"]
     separators = 2 * (len(items) - len(lines)) + len(lines) - lines["user"].n_unique()  # ", " and newlines
-    chars = int(items.str.len_chars().sum() + headers.str.len_chars().sum()) + separators
-    tokens = counter.distinct(", " + items).sum() + counter.distinct(" " + headers.str.strip_chars_end()).sum()
-    return chars, int(tokens) + counter.one("\nL1") * len(lines)
+    tokens = (counter.distinct(", " + items), counter.distinct(" " + headers.str.strip_chars_end()))
+    return (
+        _total(items.str.len_chars(), headers.str.len_chars()) + separators,
+        _total(*tokens) + counter.one("\nL1") * len(lines),
+    )
+
+
+def _total(*sizes: pl.Series) -> int:
+    return sum(int(one.sum()) for one in sizes)

@@ -13,13 +13,13 @@ import polars as pl
 import pyarrow as pa
 from tqdm import tqdm
 
-from usergpt_jax import tags
 from usergpt_jax.core import run_dir
 from usergpt_jax.core.config import to_dataclass, to_plain
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.semantize import aggregate, coded, increment, names, part_work, pipeline, run, survey
 from usergpt_jax.semantize.pipeline import SemantizeConfig
 from usergpt_jax.semantize.survey import Survey
+from usergpt_jax.semantize.text_reader import TextReader, text_reader
 
 
 def run_day(config: Any, after: str, on_change: str) -> None:
@@ -37,7 +37,14 @@ def run_day(config: Any, after: str, on_change: str) -> None:
     if not section.keep_state:
         raise InputError("config.semantize.keep_state: expected True, for the day after needs the state too")
     earlier = run_dir.read_manifest(after, run.MUB)
-    plan = {**run.decides(section), "tag_schema": config.tag_schema, "seed": config.seed, "after": earlier.hash}
+    reader = text_reader(config)
+    plan = {
+        **run.decides(section),
+        **reader.decides,
+        "tag_schema": config.tag_schema,
+        "seed": config.seed,
+        "after": earlier.hash,
+    }
     _check_same(earlier.config, plan)
     stage = run_dir.open_stage(
         config.run_dir, run.MUB, config=plan, inputs=(run.EVENTS,), format=run.FORMAT, on_change=on_change
@@ -49,7 +56,7 @@ def run_day(config: Any, after: str, on_change: str) -> None:
     before = pathlib.Path(after) / run.MUB
     shutil.copytree(before / part_work.TOKENIZER, stage.path / part_work.TOKENIZER)
     log = _Log(before / increment.FOLDER, run.event_parts(stage.run / run.EVENTS), section)
-    known, counted = log.survey(tags.locale_of(config.tag_schema))
+    known, counted = log.survey(reader)
     counter = part_work.counter(str(stage.path))
     counts: collections.Counter[str] = collections.Counter()
     for number in tqdm(range(log.n_parts), desc="semantize", unit="part"):
@@ -62,7 +69,7 @@ def run_day(config: Any, after: str, on_change: str) -> None:
         part_work.write_state(str(stage.path), number, section, table, prepared, made, state)
     state = increment.LogState(log.as_of, log.n_parts, counted.prices, counted.spread)
     increment.write_log(stage.path / increment.FOLDER, state)
-    stage.finish({**counts, "titles": known.lexicon.titles.height})
+    stage.finish({**counts, **reader.counts, "titles": known.lexicon.titles.height})
     print(f"{config.run_dir}/{run.MUB}: {run.closing_line(counts)}")
 
 
@@ -91,11 +98,11 @@ class _Log:
             day = self._day.join(state.users.select("user_id"), on="user_id", how="semi", maintain_order="left")
         return state, day, increment.add_day(state, day).to_arrow()
 
-    def survey(self, locale: str) -> tuple[Survey, survey.Tally]:
+    def survey(self, reader: TextReader) -> tuple[Survey, survey.Tally]:
         """The survey of past and day together, and the counts it rests on."""
         numbers = range(self.n_parts)
         texts = survey.merge_texts(survey.texts_of(self.part(number)[2]) for number in numbers)
-        lexicon = survey.lexicon_of(texts, locale=locale)
+        lexicon = reader.lexicon(texts)
         tallies = [self._state.tally]
         for number in numbers:
             state, day, _ = self.part(number)
@@ -114,5 +121,6 @@ def _check_same(earlier: Any, plan: dict[str, Any]) -> None:
                 f"config.semantize.{key}: {there.get(key)!r} in the run before, {here.get(key)!r} here; a day is "
                 "semantized with the config of the days before"
             )
-    if earlier["tag_schema"] != plan["tag_schema"]:
-        raise InputError(f"config.tag_schema: {earlier['tag_schema']!r} in the run before, {plan['tag_schema']!r} here")
+    for key in ("tag_schema", "refiner", "categories"):
+        if earlier[key] != to_plain(plan[key]):
+            raise InputError(f"config.{key}: {earlier[key]!r} in the run before, {plan[key]!r} here")

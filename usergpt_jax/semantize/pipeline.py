@@ -12,7 +12,7 @@ from usergpt_jax import gazetteer, schema
 from usergpt_jax.core.config import ConfigError
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.corpus.tokenizer import Tokenizer
-from usergpt_jax.semantize import aggregate, budget, coded, damp, returns, salience, sizes, survey
+from usergpt_jax.semantize import aggregate, budget, coded, damp, refine, returns, salience, sizes, survey
 from usergpt_jax.semantize import names as names_lib
 from usergpt_jax.semantize.coded import Coded
 from usergpt_jax.semantize.names import Names
@@ -153,9 +153,14 @@ def semantize_events(
     return finish(prepare(table, config, known, as_of), config, Counter(tokenizer))
 
 
-def survey_table(table: pa.Table, config: SemantizeConfig, locale: str = gazetteer.ANY) -> Survey:
+def survey_table(
+    table: pa.Table,
+    config: SemantizeConfig,
+    refiner: survey.Refiner = refine.refine_table,
+    locale: str = gazetteer.ANY,
+) -> Survey:
     """The survey of a log in memory; `locale` is the one whose cities are known."""
-    lexicon = survey.lexicon_of(survey.texts_of(table), locale=locale)
+    lexicon = survey.lexicon_of(survey.texts_of(table), refiner, locale)
     log = coded.code(table)
     counted = survey.merge_tallies([survey.tally(log, names_lib.names_of(log, lexicon))])
     return survey.survey_of(lexicon, counted, min_band_purchases=config.min_band_purchases)

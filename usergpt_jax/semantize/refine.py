@@ -105,9 +105,14 @@ def _attributes() -> list[pl.Expr]:
     return [size.alias("size"), pl.coalesce(fresh).alias("audience"), brand.alias("brand")]
 
 
-def size_in(text: str) -> bool:
-    """Whether a text states a size, an age or a school grade."""
-    return any(re.search(pattern, text) for pattern in (_SIZE, _LETTER_SIZE, _AGE, _GRADE))
+def size_of(text: str) -> str | None:
+    """The age, school grade or size that a text states, worded as in `refine_table`; None without one."""
+    if age := re.search(_AGE, text):
+        return age[1].lower()
+    if grade := re.search(_GRADE, text):
+        return f"grade {grade[1]}"
+    letters = re.search(_SIZE, text) or re.search(_LETTER_SIZE, text)
+    return f"size {letters[1].upper()}" if letters else None
 
 
 def _brand(entity: pl.Expr) -> pl.Expr:

@@ -21,11 +21,12 @@ from usergpt_jax.semantize import aggregate, budget, increment, part_work, pipel
 from usergpt_jax.semantize.part_work import PartWork
 from usergpt_jax.semantize.pipeline import SemantizeConfig
 from usergpt_jax.semantize.survey import Survey
+from usergpt_jax.semantize.text_reader import TextReader, text_reader
 from usergpt_jax.tasks.wording import wording
 
 EVENTS, MUB = "1_events", "2_mub"
 FORMAT = 2
-S, T = TypeVar("S"), TypeVar("T")
+T = TypeVar("T")
 Executor = Callable[[Callable[[int], Any], Sequence[int]], Iterator[Any]]  # results of all numbers, in any order
 _SAMPLE_USERS = 400  # the tokenizer learns from so many users' lines, spread over the log
 _SAMPLE_TITLES = 500  # and from so many raw titles, so that raw text is not spelt in single letters
@@ -67,8 +68,10 @@ def run(config: Any, on_change: str, executor: Executor | None = None) -> None:
     """
     section = to_dataclass(SemantizeConfig, config.semantize, "semantize")
     tokenizer_section = to_dataclass(TokenizerConfig, config.tokenizer, "tokenizer")
+    reader = text_reader(config)
     plan = {
         **decides(section),
+        **reader.decides,
         "tokenizer": to_plain(tokenizer_section),
         "tag_schema": config.tag_schema,
         "seed": config.seed,
@@ -81,7 +84,7 @@ def run(config: Any, on_change: str, executor: Executor | None = None) -> None:
     work = _work(stage, section)
     execute = executor or functools.partial(side_by_side, workers=section.workers)
     numbers = range(len(work.parts))
-    known, counted = _survey(work, execute, tags.locale_of(config.tag_schema))
+    known, counted = _survey(work, execute, reader)
     tokenizer = _tokenizer(tokenizer_section, config, stage.path, lambda: _sample(work, known))
     counts: collections.Counter[str] = collections.Counter()
     for found in tqdm(execute(work.mub, numbers), desc="semantize", unit="part", total=len(numbers)):
@@ -90,7 +93,7 @@ def run(config: Any, on_change: str, executor: Executor | None = None) -> None:
         raise InputError(f"{stage.run / EVENTS}: no event before as_of {section.as_of or 'of its user'}, so no MUB")
     if section.keep_state:
         _keep_log_state(work, counts, counted)
-    stage.finish({**counts, "vocab_size": tokenizer.vocab_size, "titles": known.lexicon.titles.height})
+    stage.finish({**counts, **reader.counts, "vocab_size": tokenizer.vocab_size, "titles": known.lexicon.titles.height})
     print(f"{config.run_dir}/{MUB}: {closing_line(counts)}")
 
 
@@ -110,11 +113,11 @@ def _work(stage: run_dir.Stage, section: SemantizeConfig) -> PartWork:
     )
 
 
-def _survey(work: PartWork, execute: Executor, locale: str) -> tuple[Survey, survey.Tally]:
+def _survey(work: PartWork, execute: Executor, reader: TextReader) -> tuple[Survey, survey.Tally]:
     """Surveys the log: its distinct texts are refined once, then prices and users are counted; and these counts."""
     numbers = range(len(work.parts))
     _exhaust(execute(work.texts, numbers))
-    lexicon = survey.lexicon_of(work.merged_texts(), locale=locale)
+    lexicon = reader.lexicon(work.merged_texts())
     part_work.write_lexicon(work.folder, lexicon)
     _exhaust(execute(work.tally, numbers))
     counted = work.merged_tally()
@@ -160,7 +163,7 @@ def decides(section: SemantizeConfig) -> dict[str, Any]:
     return {"semantize": {key: value for key, value in to_plain(section).items() if key != "workers"}}
 
 
-def side_by_side(make: Callable[[S], T], parts: Sequence[S], workers: int) -> Iterator[T]:
+def side_by_side(make: Callable[[int], T], parts: Sequence[int], workers: int) -> Iterator[T]:
     """What `make` gives for each part, in order; at most two results a worker wait to be taken."""
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         waiting: collections.deque[concurrent.futures.Future[T]] = collections.deque()

@@ -1,0 +1,92 @@
+"""How the distinct texts of a log are read: by which refiner, and whether mapped onto the catalogue's leaves."""
+
+import dataclasses
+import hashlib
+import pathlib
+from typing import Any
+
+from usergpt_jax import locales, schema, tags
+from usergpt_jax.core.config import ConfigError, to_dataclass, to_plain
+from usergpt_jax.semantize import survey
+from usergpt_jax.semantize.categories import coverage, mapping
+from usergpt_jax.semantize.names import Lexicon
+from usergpt_jax.semantize.refiners.choose import Chosen, ChosenRefiner, choose
+from usergpt_jax.semantize.survey import Texts
+
+
+@dataclasses.dataclass(frozen=True)
+class CategoriesConfig:
+    """The section `categories`.
+
+    Attributes:
+      map: whether titles are mapped onto the leaves of the catalogue, the words that the evidence of tags is keyed by;
+        for logs with categories of their own, or none.
+      file: CSV of the user's own map, "" for none.
+      sources: of `schema.SOURCES`, those whose leaves come into question; () for all.
+      threshold: confidence below which a title keeps its own category.
+    """
+
+    map: bool
+    file: str
+    sources: tuple[str, ...]
+    threshold: float
+
+    def __post_init__(self):
+        """Raises `ConfigError` for a value out of range."""
+        if not 0 <= self.threshold <= 1:
+            raise ConfigError(f"config.categories.threshold: expected 0 to 1, got {self.threshold}")
+        if unknown := sorted(set(self.sources) - set(schema.SOURCES)):
+            expected = ", ".join(schema.SOURCES)
+            raise ConfigError(f"config.categories.sources: unknown {unknown[0]!r}; expected some of {expected}")
+
+
+class TextReader:
+    """Reads texts as a config says.
+
+    Attributes:
+      decides: what of it decides the names, JSON-ready.
+      counts: of the last reading: titles refined and fallen back by reason, and mapped by step.
+    """
+
+    def __init__(self, refiner: Chosen, mapper: mapping.Mapper | None, locale: str, decides: dict[str, Any]):
+        self._refiner, self._mapper, self._locale = refiner, mapper, locale
+        self.decides = decides
+        self.counts: dict[str, int] = {}
+
+    def lexicon(self, texts: Texts) -> Lexicon:
+        """Refines each distinct text once; what was mapped, and what was not, is printed."""
+        refiner, mapped_counts = self._refiner, {}
+        if self._mapper is not None:
+            mapped = mapping.map_pairs(texts.titles, self._mapper)
+            refiner = mapping.mapped_refiner(self._refiner, mapped)
+            found = coverage.coverage(mapped)
+            print("\n".join(found.lines()))
+            mapped_counts = {f"mapped_{step}": n for step, n in found.pairs.items()}
+        lexicon = survey.lexicon_of(texts, refiner, self._locale)
+        self.counts = {**self._refiner.counts, **mapped_counts}
+        return lexicon
+
+
+def text_reader(config: Any) -> TextReader:
+    """The reader of a config, by its sections `refine` and `categories` and the market of `tag_schema`.
+
+    Raises:
+      InputError: a value out of range, a missing model or file, or a server's address or key.
+    """
+    categories = to_dataclass(CategoriesConfig, config.categories, "categories")
+    refiner = choose(to_dataclass(ChosenRefiner, config.refine, "refine"), config.run_dir)
+    locale = tags.locale_of(config.tag_schema)
+    mapper = None
+    if categories.map:
+        mapper = mapping.load_mapper(
+            locale or locales.DEFAULT,
+            sources=categories.sources,
+            map_file=categories.file,
+            threshold=categories.threshold,
+        )
+    file = pathlib.Path(categories.file).read_bytes() if mapper and categories.file else b""
+    decides = {
+        "refiner": refiner.identity,
+        "categories": {**to_plain(categories), "file": hashlib.sha256(file).hexdigest()} if mapper else {},
+    }
+    return TextReader(refiner, mapper, locale, decides)
