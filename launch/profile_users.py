@@ -63,7 +63,7 @@ def _profile(args: argparse.Namespace) -> None:
     profile.check_writable(args.out, args.events)
     mapping = load_map(args.map)
     model = generate.load_model(args.model)
-    semantize = to_dataclass(SemantizeConfig, model.semantize, "semantize")
+    semantize = to_dataclass(SemantizeConfig, {**model.semantize, "workers": 1}, "semantize")
     semantize = dataclasses.replace(semantize, as_of=args.as_of)
     salt = read_log.load_salt(args.salt_file) if args.salt_file else b""
     events, report = read_log.read_events(args.events, mapping, salt)
