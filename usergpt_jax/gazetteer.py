@@ -79,6 +79,12 @@ def city_in(text: str, locale: str = ANY) -> City | None:
     return _by_folded_name(locale)[match.group(1).casefold()] if match else None
 
 
+@functools.cache
+def city_pattern(locale: str = ANY) -> str:
+    """A regular expression whose group is the first city named in a text, for engines that have no lookbehind."""
+    return rf"(?i)\b({_alternatives(locale)})\b"
+
+
 def _checked(rows: list[dict[str, str]], file: str) -> tuple[City, ...]:
     found: dict[str, City] = {}
     for number, row in enumerate(rows, start=1):
@@ -106,5 +112,9 @@ def _by_folded_name(locale: str) -> dict[str, City]:
 
 @functools.cache
 def _pattern(locale: str) -> re.Pattern[str]:
-    names = sorted((re.escape(city.name) for city in _by_folded_name(locale).values()), key=len, reverse=True)
-    return re.compile(r"(?<!\w)(" + "|".join(names) + r")(?!\w)", re.IGNORECASE)
+    return re.compile(rf"(?<!\w)({_alternatives(locale)})(?!\w)", re.IGNORECASE)
+
+
+def _alternatives(locale: str) -> str:
+    names = (re.escape(city.name) for city in _by_folded_name(locale).values())
+    return "|".join(sorted(names, key=len, reverse=True))

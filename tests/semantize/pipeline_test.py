@@ -221,3 +221,22 @@ def test_a_title_under_two_categories_is_two_things(event_rows, semantize_config
     rows = [{**row, "category": name} for name in ("Toy Car", "Skirt", "Skirt", None)]
     (line,) = lines_of(semantize_events(event_rows(rows), semantize_config(), tokenizer))["a"]
     assert line.items == ("Skirt", "Mini", "Toy Car")
+
+
+def test_what_is_returned_after_as_of_was_still_owned_then(event_rows, semantize_config, tokenizer):
+    row = {
+        "user_id": "a",
+        "source": "ecommerce",
+        "action": "purchase",
+        "category": "Tent",
+        "title": "x",
+        "item_id": "1",
+    }
+    rows = [{**row, "time": DAY, "quantity": 1.0}, {**row, "time": DAY + datetime.timedelta(days=1), "quantity": -1.0}]
+    before, after = (
+        semantize_events(event_rows(rows), semantize_config(), tokenizer, as_of=datetime.datetime(2025, 7, day))
+        for day in (1, 2)
+    )
+    assert "Tent" in before.mub["mub"].item()
+    assert before.counts["events_after_as_of"] == 1
+    assert after.mub.is_empty()

@@ -51,3 +51,8 @@ def test_a_purchase_without_a_quantity_can_be_taken_back(event_rows):
 
 def test_a_log_without_returns_is_left_as_it_is(events):
     assert not returns.taken_back(coded.code(events.to_arrow())).any()
+
+
+def test_two_returns_take_back_two_purchases(event_rows):
+    rows = [("a", day, "purchase", "x", quantity) for day, quantity in enumerate((1.0, 1.0, -1.0, -1.0, -1.0, 1.0))]
+    assert returns.taken_back(log_of(event_rows, rows)).tolist() == [True] * 5 + [False]

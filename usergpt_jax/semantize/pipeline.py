@@ -183,9 +183,9 @@ def prepare(table: pa.Table, config: SemantizeConfig, known: Survey, as_of: AsOf
     windows = aggregate.windows(
         _as_of_users(log.users, as_of), recent_days=config.recent_days, monthly_months=config.monthly_months
     )
-    stays = ~returns.taken_back(log)
     past = log.second < windows.as_of[log.user]
-    log_past = log.take(stays & past)
+    log_past = log.take(past)
+    log_past = log_past.take(~returns.taken_back(log_past))
     names = names_lib.names_of(log, known.lexicon)
     band = names_lib.price_band(log_past, names, known.bounds)
     kept = np.flatnonzero(aggregate.in_windows(log_past, windows, config.distant_actions))
@@ -201,7 +201,7 @@ def prepare(table: pa.Table, config: SemantizeConfig, known: Survey, as_of: AsOf
         shown, of_event, lines, names, band[kept], known.spread, config.attribute_kinds, config.max_attributes
     )
     counts = {
-        "events_after_as_of": int((stays & ~past).sum()),
+        "events_after_as_of": int((~past).sum()),
         "damped_repeats": damped.repeats,
         "damped_robot": damped.robot,
     }

@@ -148,5 +148,9 @@ def place_table(places: pl.Series, locale: str = gazetteer.ANY) -> pl.DataFrame:
 
 def title_city_table(titles: pl.Series, locale: str = gazetteer.ANY) -> pl.DataFrame:
     """The city that each distinct title names, as `title_city`; titles without one are absent."""
-    found = [(title, city.name) for title in titles if (city := gazetteer.city_in(title[:_MAX_READ_CHARS], locale))]
-    return pl.DataFrame(found, schema={"title": pl.String, "title_city": pl.String}, orient="row")
+    named = titles.str.head(_MAX_READ_CHARS).str.extract(gazetteer.city_pattern(locale))
+    words = named.drop_nulls().unique(maintain_order=True)
+    cities = [gazetteer.city_in(word, locale) for word in words]
+    names = pl.Series([city.name if city else None for city in cities], dtype=pl.String)
+    city = named.replace_strict(words, names, default=None, return_dtype=pl.String)
+    return pl.DataFrame({"title": titles, "title_city": city}).drop_nulls()

@@ -1,7 +1,6 @@
-"""Returns: a purchase row with a negative quantity takes back the latest purchase of the same item before it."""
+"""Returns: a purchase row with a negative quantity takes back the latest purchase of the same item that still stands."""
 
 import numpy as np
-import polars as pl
 
 from usergpt_jax import schema
 from usergpt_jax.semantize.coded import Coded
@@ -16,21 +15,14 @@ def taken_back(log: Coded) -> np.ndarray:
       log: sorted by user and time.
     """
     bought = log.action == _PURCHASE
-    returned = np.flatnonzero(bought & (log.quantity < 0))
-    gone = np.zeros(len(log), bool)
-    if len(returned):
-        gone[returned] = True
-        purchases = np.flatnonzero(bought & ~(log.quantity <= 0))
-        matched = _rows(log, returned).join_asof(
-            _rows(log, purchases).rename({"row": "taken_back"}),
-            on="second",
-            by=["user", "item"],
-            check_sortedness=False,
-        )
-        gone[matched["taken_back"].drop_nulls().to_numpy()] = True
+    returned = bought & (log.quantity < 0)
+    gone = returned.copy()
+    key = log.user.astype(np.int64) << 32 | log.item
+    rows = np.flatnonzero(bought & np.isin(key, np.unique(key[returned])))  # few: of items that came back
+    standing: dict[int, list[int]] = {}
+    for row, item, back in zip(rows.tolist(), key[rows].tolist(), (log.quantity[rows] <= 0).tolist(), strict=True):
+        if not back:
+            standing.setdefault(item, []).append(row)
+        elif returned[row] and standing.get(item):
+            gone[standing[item].pop()] = True
     return gone
-
-
-def _rows(log: Coded, rows: np.ndarray) -> pl.DataFrame:
-    columns = {"user": log.user[rows], "item": log.item[rows], "second": log.second[rows], "row": rows}
-    return pl.DataFrame(columns).sort("second", maintain_order=True)
