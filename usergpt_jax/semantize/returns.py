@@ -1,4 +1,4 @@
-"""Returns: a purchase row with a negative quantity takes back the latest purchase of the same item that still stands."""
+"""Returns: a purchase with a negative quantity takes back the latest one of the same item that still stands."""
 
 import numpy as np
 
