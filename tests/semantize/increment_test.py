@@ -65,6 +65,9 @@ def test_days_one_by_one_equal_the_whole_log(tmp_path, log, make_config, semanti
     config = semantize_config(as_of=f"{THIRD:%Y-%m-%d}", max_mub_tokens=200)
     whole = pipeline.semantize_events(log, config, tokenizer).mub
     assert mubs(tmp_path / "third").equals(whole)
+    counts = run_dir.read_manifest(tmp_path / "third", "2_mub").counts
+    assert counts["events"] == whole["n_events"].sum()
+    assert counts["raw_chars"] == whole["raw_chars"].sum()
     assert "Kites" in whole.filter(pl.col("user_id") == "u003")["mub"].item()
 
 

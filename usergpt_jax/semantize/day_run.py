@@ -21,6 +21,9 @@ from usergpt_jax.semantize.pipeline import SemantizeConfig
 from usergpt_jax.semantize.survey import Survey
 from usergpt_jax.semantize.text_reader import TextReader, text_reader
 
+# Counts that would speak of the events that are still kept, not of the whole log.
+_OF_EVENTS_READ = ("events", "refined_", "filtered_", "damped_")
+
 
 def run_day(config: Any, after: str, on_change: str) -> None:
     """Semantizes a day on top of an earlier run.
@@ -64,7 +67,8 @@ def run_day(config: Any, after: str, on_change: str) -> None:
         prepared = pipeline.prepare(table, section, known, log.as_of)
         base = state.users.drop("n_rows").with_columns(pl.lit(log.as_of).cast(pl.Datetime("ms")).alias("as_of"))
         made = pipeline.finish(prepared, section, counter, base)
-        counts.update(made.counts)
+        counts.update({name: n for name, n in made.counts.items() if not name.startswith(_OF_EVENTS_READ)})
+        counts["events"] += int(made.mub["n_events"].sum())
         part_work.write_mub(made.mub, stage.path / f"part-{number:05d}.parquet")
         part_work.write_state(str(stage.path), number, section, table, prepared, made, state)
     state = increment.LogState(log.as_of, log.n_parts, counted.prices, counted.spread)

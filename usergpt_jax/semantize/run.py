@@ -177,7 +177,7 @@ def side_by_side(make: Callable[[int], T], parts: Sequence[int], workers: int) -
 
 def closing_line(counts: collections.Counter[str]) -> str:
     """Users, lines, and the compression by step in tokens and characters."""
-    steps = ("raw", "refined", "aggregated", "top_k", "mub")
+    steps = [step for step in ("raw", "refined", "aggregated", "top_k", "mub") if f"{step}_chars" in counts]
     sizes = " -> ".join(f"{name} {counts[f'{name}_tokens']:,}" for name in steps)
     chars = " -> ".join(f"{counts[f'{name}_chars']:,}" for name in steps)
     users = max(counts["users"], 1)
