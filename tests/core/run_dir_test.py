@@ -80,3 +80,9 @@ def test_a_broken_manifest_is_named(tmp_path):
 def test_lists_and_tuples_of_a_config_hash_alike(tmp_path):
     make(tmp_path, config={"n": (1, 2)})
     assert make(tmp_path, config={"n": [1, 2]}) is None
+
+
+def test_a_file_is_no_run_directory(tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(run_dir.RunDirError, match="run: expected a run directory, found a file"):
+        run_dir.open_stage(tmp_path / "run", "1_events", config={})

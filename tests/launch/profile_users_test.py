@@ -83,7 +83,9 @@ def test_the_first_users_are_profiled_as_in_the_whole_log(files, model):
         (["--limit_users", "-1"], "--limit_users: expected 0 (all) or more, got -1"),
         (["--as_of", "2020-01-01"], "no event is before 2020-01-01; the log starts at 2024-05-01 10:00:00"),
         (["--as_of", "yesterday"], "expected YYYY-MM-DD, got 'yesterday'"),
-        (["--temperature", "-1"], "temperature: expected at least 0, got -1.0"),
+        (["--temperature", "-1"], "temperature: expected at least 0 and finite, got -1.0"),
+        (["--temperature", "nan"], "temperature: expected at least 0 and finite, got nan"),
+        (["--seed", "9999999999"], "seed: expected 0 to 2147483647, got 9999999999"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

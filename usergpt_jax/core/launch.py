@@ -67,5 +67,10 @@ def exit_on_input_error(work: Callable[[], None]) -> None:
     try:
         work()
     except (InputError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_printable(str(error))}", file=sys.stderr)
         sys.exit(2)
+
+
+def _printable(text: str) -> str:
+    """A text with what would move the terminal's cursor, such as bytes of a binary file, written as escapes."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

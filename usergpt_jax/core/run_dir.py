@@ -119,6 +119,8 @@ def open_stage(
     if on_change not in ON_CHANGE:
         raise RunDirError(f"on_change must be one of {', '.join(ON_CHANGE)}, got {on_change!r}")
     run = pathlib.Path(run)
+    if run.exists() and not run.is_dir():
+        raise RunDirError(f"{run}: expected a run directory, found a file")
     plan: dict[str, Any] = {
         "stage": name,
         "config": config_lib.to_plain(config),

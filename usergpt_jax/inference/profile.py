@@ -47,6 +47,8 @@ class ProfileConfig:
         for name in ("n_samples", "users_per_batch"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        if not 0 <= self.seed < 2**31:
+            raise InputError(f"seed: expected 0 to {2**31 - 1}, got {self.seed}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +100,7 @@ def _ask(
         top_k=config.top_k,
         top_p=config.top_p,
     )
-    return generate.ask(model, logs, prompts, sampling, config.users_per_batch, config.seed, label)
+    return generate.ask(model, logs, prompts, sampling, min(config.users_per_batch, len(logs)), config.seed, label)
 
 
 def to_json(user: UserMub, persona: Persona, summary_tokens: int) -> dict[str, Any]:

@@ -46,8 +46,8 @@ class SamplingConfig:
         for name in ("n_samples", "max_new_tokens"):
             if getattr(self, name) < 1:
                 raise InputError(f"sampling.{name}: expected at least 1, got {getattr(self, name)}")
-        if self.temperature < 0:
-            raise InputError(f"sampling.temperature: expected at least 0, got {self.temperature}")
+        if not 0 <= self.temperature < float("inf"):
+            raise InputError(f"sampling.temperature: expected at least 0 and finite, got {self.temperature}")
         if self.top_k < 0:
             raise InputError(f"sampling.top_k: expected 0 (off) or more, got {self.top_k}")
         if not 0 < self.top_p <= 1:

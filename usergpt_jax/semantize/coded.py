@@ -108,12 +108,12 @@ def code(table: pa.Table) -> Coded:
 
 
 def distinct_titles(table: pa.Table) -> pl.DataFrame:
-    """The distinct pairs `title`, `category` of a table with these columns."""
+    """The distinct pairs `title`, `category` of a table with these columns, and `n`, the events of each."""
     title, titles = _codes(table["title"])
     category, categories = _codes(table["category"])
     pair, pairs = _pairs(title, category, titles, categories)
-    used = np.bincount(pair, minlength=pairs.height) > 0
-    return pairs.filter(pl.Series(used))
+    counted = pairs.with_columns(pl.Series("n", np.bincount(pair, minlength=pairs.height)))
+    return counted.filter(pl.col("n") > 0)
 
 
 def distinct(column: pa.ChunkedArray) -> pl.Series:

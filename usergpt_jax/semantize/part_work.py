@@ -76,7 +76,8 @@ class PartWork:
 
     def merged_texts(self) -> Texts:
         """The distinct texts that all parts left."""
-        titles = pl.scan_parquet(self._left("texts")).unique().sort("title", "category").collect(engine="streaming")
+        counted = pl.scan_parquet(self._left("texts")).group_by("title", "category").agg(pl.col("n").sum())
+        titles = counted.sort("title", "category").collect(engine="streaming")
         places = pl.scan_parquet(self._left("places")).unique().sort("place").collect(engine="streaming")
         return Texts(titles, places["place"])
 

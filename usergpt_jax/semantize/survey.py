@@ -26,7 +26,7 @@ Refiner = Callable[[pl.DataFrame], pl.DataFrame]  # see `refine.refine_table`
 
 
 class Texts(NamedTuple):
-    """Distinct texts of a log: `titles` (`title`, `category`) and `places`."""
+    """Distinct texts of a log: `titles` (`title`, `category`, and `n` events of each pair) and `places`."""
 
     titles: pl.DataFrame
     places: pl.Series
@@ -67,12 +67,13 @@ def merge_texts(parts: Iterable[Texts]) -> Texts:
     """The distinct texts of several parts, sorted."""
     titles, places = zip(*parts, strict=True)
     all_places = pl.concat([one.alias("place") for one in places])
-    return Texts(pl.concat(titles).unique().sort("title", "category"), all_places.unique().sort())
+    counted = pl.concat(titles).group_by("title", "category").agg(pl.col("n").sum())
+    return Texts(counted.sort("title", "category"), all_places.unique().sort())
 
 
 def lexicon_of(texts: Texts, refiner: Refiner = refine.refine_table, locale: str = gazetteer.ANY) -> Lexicon:
     """Refines, filters and escapes each distinct text once; `locale` is the one whose cities are known."""
-    titles = filter_lib.filter_entities(refiner(texts.titles))
+    titles = filter_lib.filter_entities(refiner(texts.titles.select("title", "category")))
     cities = refine.title_city_table(titles["title"].unique(maintain_order=True), locale)
     places = filter_lib.filter_places(refine.place_table(texts.places, locale))
     return Lexicon(titles.join(cities, on="title", how="left", maintain_order="left"), places)

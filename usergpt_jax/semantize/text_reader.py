@@ -59,7 +59,7 @@ class TextReader:
         if self._mapper is not None:
             mapped = mapping.map_pairs(texts.titles, self._mapper)
             refiner = mapping.mapped_refiner(self._refiner, mapped)
-            found = coverage.coverage(mapped)
+            found = coverage.coverage(mapped, texts.titles)
             print("\n".join(found.lines()))
             mapped_counts = {f"mapped_{step}": n for step, n in found.pairs.items()}
         lexicon = survey.lexicon_of(texts, refiner, self._locale)

@@ -29,6 +29,8 @@ _NUMBER_KEYS = ("price", "quantity")
 _EPOCH = (datetime.datetime(1969, 12, 31), datetime.datetime(1970, 1, 2))
 _FIRST = datetime.datetime(1971, 1, 1)
 _HASH_BYTES = 16
+_NOTHING = ("", "nan", "nat", "null", "none", "n/a")  # how programs write that they have no value
+_MOST = 1e38  # about the largest float32
 # What `convert` hands to `settle`.
 SETTLE_COLUMNS = (FILE, ROW, ORDER, *schema.EVENT_SCHEMA.names, "is_cancel", "raw_quantity")
 
@@ -72,8 +74,9 @@ def convert(frame: pl.DataFrame, files: list[LogFile], rules: Rules, tally: Tall
     rows.frame = rows.frame.select(FILE, ROW, ORDER, *_by_key(rows, mapping))
     for key in ("source", "action"):
         _map_values(rows, key, mapping)
-    for key in ("user_id", "title"):
-        rows.drop(f"no {key}", pl.col(key).is_null() | (pl.col(key).str.strip_chars() == ""), key)
+    for key in ("user_id", "title", "time"):
+        said = pl.col(key).cast(pl.String).str.strip_chars().str.to_lowercase()
+        rows.drop(f"no {key}", said.is_null() | said.is_in(_NOTHING), key)
     for key in ("source", "action"):
         _refuse_unknown(rows, key, mapping)
     _read_times(rows, rules)
@@ -200,7 +203,7 @@ def _read_numbers(rows: Rows, key: str, mapping: EventMap) -> None:
             text = amounts.without_marks(text)
         number = rows.frame.select(amounts.number(text, mapping.decimal_comma))[key]
     rows.frame = rows.frame.with_columns(number.alias("number"), stated.alias("stated"))
-    bad = pl.col("stated") & (pl.col("number").is_null() | pl.col("number").is_infinite())
+    bad = pl.col("stated") & (pl.col("number").is_null() | (pl.col("number").fill_nan(0.0).abs() > _MOST))
     if key in mapping.columns():
         expected = "a number such as 1.234,50" if mapping.decimal_comma else "a number such as 1234.50"
         rows.refuse(bad, key, f"{_named(mapping, key)}: unparsable {key}", expected)
