@@ -114,3 +114,31 @@ def test_the_launch_script_prints_a_mapping_and_imports_nothing(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == mapping_file(file)
     assert [one.name for one in tmp_path.iterdir()] == ["log.csv"]
+
+
+def test_doubts_stand_beside_the_guess(tmp_path):
+    rows = ["mail,when,name,quantity", "a@b.cc,03/04/2025,Tea,2", "a@b.cc,05/04/2025,Tea,-1", "c@d.ee,06/04/2025,Rug,1"]
+    printed = mapping_file(
+        write(tmp_path, "\n".join(rows).replace("mail", "user_email").replace("when", "date") + "\n")
+    )
+    assert "\"user_id\": 'user_email',  # e-mail addresses: see hash_user_id" in printed
+    assert "may as well be %m/%d/%Y" in printed
+    assert "\"negative_quantity\": 'cancel'" in printed
+    assert "below zero: taken for cancellations" in printed
+
+
+def test_mixed_offsets_and_epoch_zeros_are_seen(tmp_path):
+    rows = ["a,2025-01-01T10:00:00Z,Tea", "b,2025-01-01T10:00:00+02:00,Tea"]
+    file = write(tmp_path, "\n".join(["uid,ts,name", *rows]) + "\n")
+    made = suggested(tmp_path, file)
+    assert made.time_zone == "UTC"
+    assert read_events(file, made)[0]["time"].dt.hour().to_list() == [10, 8]
+    zeros = write(tmp_path, "uid,ts,name\na,1738348200000,Tea\nb,0,Tea\n", "zeros.csv")
+    assert suggested(tmp_path, zeros).time_format == "unix_ms"
+
+
+def test_lists_that_could_be_unrolled_are_named(tmp_path):
+    calls = [{"userId": "u", "timestamp": "2025-01-31T18:30:00Z", "name": "Tea", "products": [{"name": "Cup"}]}]
+    assert "# Lists, of which `unroll` can make an event an element: products." in mapping_file(
+        write_jsonl(tmp_path, calls)
+    )

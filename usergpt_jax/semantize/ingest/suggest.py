@@ -46,6 +46,8 @@ def mapping_file(log: str | os.PathLike[str]) -> str:
     """
     files, _ = log_files.find(log)
     frame, delimiter = _sample(files[0])
+    lists = [name for name in frame.columns if _is_list(frame[name])]
+    frame = frame.select(name for name in frame.columns if name not in lists and not frame.schema[name].is_nested())
     found: dict[str, object] = {}
     notes: dict[str, str] = {}
     _find_columns(frame, found, notes)
@@ -59,7 +61,7 @@ def mapping_file(log: str | os.PathLike[str]) -> str:
     missing = [
         key for key in column_words.COLUMNS if key not in found and key not in ("action_column", "source_column")
     ]
-    return _text(str(log), files[0], frame.columns, found, notes, missing)
+    return _text(str(log), frame.columns, lists, found, notes, missing)
 
 
 def _sample(file: LogFile) -> tuple[pl.DataFrame, str]:
@@ -78,7 +80,14 @@ def _sample(file: LogFile) -> tuple[pl.DataFrame, str]:
     if frame is None:
         raise LogError(f"{file.path}: the log is empty")
     frame = frame.drop(ROW, strict=False).head(_SAMPLE_ROWS)
-    return frame.select(one for one in frame.columns if not frame.schema[one].is_nested()), delimiter
+    return frame, delimiter
+
+
+def _is_list(values: pl.Series) -> bool:
+    """Whether a column holds lists, be it as JSON text."""
+    if values.dtype == pl.String:
+        return bool(values.null_count() < len(values) and _share(values.drop_nulls().str.starts_with("[{")) > 0.5)
+    return isinstance(values.dtype, pl.List | pl.Array)
 
 
 def _find_columns(frame: pl.DataFrame, found: dict[str, object], notes: dict[str, str]) -> None:
@@ -93,8 +102,8 @@ def _find_columns(frame: pl.DataFrame, found: dict[str, object], notes: dict[str
                 continue
             found[key] = column
             found |= extra
-            if key != "user_id":
-                notes[key] = _examples(values)
+            shown = [] if key == "user_id" else [_examples(values)]
+            notes[key] = "; ".join([*shown, *_doubts(key, values, found)])
             taken.add(column)
             break
 
@@ -104,27 +113,48 @@ def _accept(key: str, column: str, values: pl.Series) -> dict[str, object] | Non
     if key == "time":
         return _time_format(values)
     if key in ("price", "quantity"):
-        return _number_format(values, cents="cent" in column.lower())
+        extra = _number_format(values, cents="cent" in column.lower())
+        if extra is not None and key == "quantity" and (values.cast(pl.Float64, strict=False) < 0).any():
+            extra["negative_quantity"] = "cancel"
+        return extra
     if key == "title":  # a number is no title
         text = values.cast(pl.String)
         return {} if _share(text.str.contains(r"\p{L}")) > 0.5 else None
     return {}
 
 
+def _doubts(key: str, values: pl.Series, found: dict[str, object]) -> list[str]:
+    """What the user should think about."""
+    if key == "user_id" and _share(values.cast(pl.String).str.contains("@", literal=True)) > 0.5:
+        return ["e-mail addresses: see hash_user_id"]
+    time_format = found.get("time_format", "")
+    if key == "time" and isinstance(time_format, str) and values.dtype == pl.String:
+        swapped = time_format.translate(str.maketrans("dm", "md"))
+        if swapped in _TEXT_FORMATS and _share(times.read(values, swapped)["wall"].is_not_null()) >= _READ_SHARE:
+            return [f"may as well be {swapped}"]
+        if times.read(values, time_format)["zone"].n_unique() > 1:
+            return ["offsets differ, so time_zone has to say whose clock counts"]
+    if key == "quantity" and found.get("negative_quantity"):
+        return ["there are some below zero: taken for cancellations"]
+    return []
+
+
 def _time_format(values: pl.Series) -> dict[str, object] | None:
     if values.dtype.is_temporal():
         return {}
     numbers = values.cast(pl.Float64, strict=False)
+    numbers = numbers.filter((numbers != 0).fill_null(True))  # 0 stands for a missing time
     for one, low, high in (("unix_s", 6e8, 4.1e9), ("unix_ms", 6e11, 4.1e12), ("unix_us", 6e14, 4.1e15)):
         if _share(numbers.is_between(low, high)) >= _READ_SHARE:
             return {"time_format": one}
     text = values.cast(pl.String).str.strip_chars()
-    read = [(one, times.read(text, one)["wall"]) for one in ("", *_TEXT_FORMATS)]
-    shares = {one: _share(wall.is_between(*_BELIEVABLE)) for one, wall in read}
+    read = [(one, times.read(text, one)) for one in ("", *_TEXT_FORMATS)]
+    shares = {one: _share(found["wall"].is_between(*_BELIEVABLE)) for one, found in read}
     best = max(shares, key=lambda one: shares[one])
     if shares[best] < _READ_SHARE:
         return None
-    return {"time_format": best} if best else {}
+    mixed = dict(read)[best]["zone"].n_unique() > 1
+    return ({"time_format": best} if best else {}) | ({"time_zone": "UTC"} if mixed else {})
 
 
 def _number_format(values: pl.Series, cents: bool) -> dict[str, object] | None:
@@ -139,7 +169,7 @@ def _number_format(values: pl.Series, cents: bool) -> dict[str, object] | None:
 
 
 def _share(holds: pl.Series) -> float:
-    return float(holds.fill_null(False).sum()) / len(holds)
+    return float(holds.fill_null(False).sum()) / max(len(holds), 1)
 
 
 def _find_values(
@@ -174,18 +204,19 @@ def _examples(values: pl.Series) -> str:
 
 
 def _text(
-    log: str, file: LogFile, columns: list[str], found: dict[str, object], notes: dict[str, str], missing: list[str]
+    log: str, columns: list[str], lists: list[str], found: dict[str, object], notes: dict[str, str], missing: list[str]
 ) -> str:
     lines = [f'"""A mapping suggested for {_quoted(log)}; check every line."""', ""]
     lines += [f"# Not found: {', '.join(missing)}."] if missing else []
     unused = [one for one in columns if one not in found.values()]
     lines += [f"# Columns without a use: {_quoted(', '.join(unused))}."] if unused else []
+    lines += [f"# Lists, of which `unroll` can make an event an element: {_quoted(', '.join(lists))}."] if lists else []
     lines += ["", "", "def get_config() -> dict:", "    return {"]
     for key in ("user_id", "time", "title"):
         if key not in found:
             lines.append(f'        "{key}": "",  # not found, and needed')
     for key, value in found.items():
-        note = f"  # {_quoted(notes[key])}" if key in notes else ""
+        note = f"  # {_quoted(notes[key])}" if notes.get(key) else ""
         if isinstance(value, dict):
             inner = [f"            {name!r}: {meaning!r}," for name, meaning in value.items()]
             lines += [f'        "{key}": {{{note}', *inner, "        },"]
