@@ -153,8 +153,10 @@ def _time_format(values: pl.Series) -> dict[str, object] | None:
     best = max(shares, key=lambda one: shares[one])
     if shares[best] < _READ_SHARE:
         return None
-    mixed = dict(read)[best]["zone"].n_unique() > 1
-    return ({"time_format": best} if best else {}) | ({"time_zone": "UTC"} if mixed else {})
+    extra: dict[str, object] = {"time_format": best} if best else {}
+    if dict(read)[best]["zone"].n_unique() > 1:
+        extra["time_zone"] = "UTC"
+    return extra
 
 
 def _number_format(values: pl.Series, cents: bool) -> dict[str, object] | None:
