@@ -5,7 +5,7 @@ import hashlib
 import pathlib
 from typing import Any
 
-from usergpt_jax import locales, schema, tags
+from usergpt_jax import schema, tags
 from usergpt_jax.core.config import ConfigError, to_dataclass, to_plain
 from usergpt_jax.semantize import survey
 from usergpt_jax.semantize.categories import coverage, mapping
@@ -79,7 +79,7 @@ def text_reader(config: Any) -> TextReader:
     mapper = None
     if categories.map:
         mapper = mapping.load_mapper(
-            locale or locales.DEFAULT,
+            locale,
             sources=categories.sources,
             map_file=categories.file,
             threshold=categories.threshold,

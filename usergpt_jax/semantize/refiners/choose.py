@@ -15,8 +15,6 @@ from usergpt_jax.semantize.refiners.endpoint import EndpointConfig
 KINDS = ("table", "rules", "lm", "endpoint")
 CACHE = "refined"  # folder of a run
 
-RefineTable = Callable[[pl.DataFrame], pl.DataFrame]
-
 
 @dataclasses.dataclass(frozen=True)
 class ChosenRefiner:
