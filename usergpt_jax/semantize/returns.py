@@ -17,10 +17,12 @@ def taken_back(log: Coded) -> np.ndarray:
     bought = log.action == _PURCHASE
     returned = bought & (log.quantity < 0)
     gone = returned.copy()
-    key = log.user.astype(np.int64) << 32 | log.item
-    rows = np.flatnonzero(bought & np.isin(key, np.unique(key[returned])))  # few: of items that came back
+    rows = np.flatnonzero(bought)
+    key = log.user[rows].astype(np.int64) << 32 | log.item[rows]
+    came_back = np.isin(key, key[returned[rows]])  # few
+    rows, key = rows[came_back], key[came_back]
     standing: dict[int, list[int]] = {}
-    for row, item, back in zip(rows.tolist(), key[rows].tolist(), (log.quantity[rows] <= 0).tolist(), strict=True):
+    for row, item, back in zip(rows.tolist(), key.tolist(), (log.quantity[rows] <= 0).tolist(), strict=True):
         if not back:
             standing.setdefault(item, []).append(row)
         elif returned[row] and standing.get(item):
