@@ -52,6 +52,7 @@ WINDOWS = {  # name -> what differs from the quickstart's config
     "longer": {"recent_days": 30, "monthly_months": 12},
     "every action": {"recent_days": 30, "monthly_months": 12, "distant_actions": schema.ACTIONS},
 }
+SHOPS = tuple(map(schema.SOURCES.index, ("ecommerce", "delivery")))
 STEPS = ("raw", "refined", "aggregated", "top_k", "mub")
 Guess = dict[str, str]  # tag name -> value
 
@@ -216,7 +217,7 @@ def raw_words(part: Prepared) -> Iterator[pl.DataFrame]:
 
 
 def refined_words(part: Prepared) -> Iterator[pl.DataFrame]:
-    """Entities by source and action, and their attributes; cities and areas by source."""
+    """Entities by source and action, and their attributes; cities and areas by source; how dear the user buys."""
     log, found = part.log, part.names
     events = pl.DataFrame({"user": log.user, "source": log.source, "action": log.action, "n": np.ones(len(log))})
 
@@ -229,6 +230,23 @@ def refined_words(part: Prepared) -> Iterator[pl.DataFrame]:
         yield counted(stated(found.texts, place).with_columns(pl.lit("place").alias("kind")), "text", "source", "kind")
     for kind, (texts, number) in attribute_numbers(part).items():
         yield counted(stated(texts, number).with_columns(pl.lit(kind).alias("kind")), "text", "kind")
+    yield dearness_words(part)
+
+
+def dearness_words(part: Prepared) -> pl.DataFrame:
+    """The words of `features.mub_bag` for prices, from purchases instead of items."""
+    log = part.log
+    bought = (log.action == schema.ACTIONS.index("purchase")) & np.isin(log.source, SHOPS)
+    sign = np.where(part.band == NONE, 0, np.where(part.band == BANDS.index("premium"), 1, -1))
+    frame = pl.DataFrame({"user": log.user, "sign": sign}).filter(pl.Series(bought))
+    means = frame.group_by("user").agg(pl.col("sign").mean(), pl.len().alias("n"))
+    rows = [
+        (user, word, 1.0)
+        for user, mean, n in means.iter_rows()
+        if n >= rules.MIN_BOUGHT
+        for word in features.dearness_words(mean)
+    ]
+    return pl.DataFrame(rows, schema={"user": pl.Int32, "word": pl.String, "n": pl.Float64}, orient="row")
 
 
 def attribute_numbers(part: Prepared) -> dict[str, tuple[pl.Series, np.ndarray]]:

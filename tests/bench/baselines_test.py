@@ -81,6 +81,13 @@ def test_a_bag_of_the_mub_counts_items_by_source_and_attributes():
     }
 
 
+def test_a_bag_of_the_mub_says_how_dear_the_user_buys():
+    line = "[Source: Delivery] [TIME: 2025] [TYPE: Purchase] [COUNT: 10] | "
+    bag = features.mub_bag(line + ", ".join(["Tea (premium)"] * 7 + ["Tea (budget)"] * 3))
+    assert {"dearness 0.4", "dearness 0.0", "dearness -0.9"} < set(bag)
+    assert "dearness 0.5" not in bag
+
+
 def test_features_are_standardised_by_training_users_and_rare_words_left_out():
     train = [{"tea": 1.0, "rare": 1.0}, {"tea": 3.0}, {}, {"tea": 1.0}]
     x, x_test = features.design(train, [{"tea": 3.0, "unseen": 9.0}], min_users=2)

@@ -1,3 +1,5 @@
+import pytest
+
 from usergpt_jax.schema import NA
 from usergpt_jax.tags import HPR18
 from usergpt_jax.tasks import evidence, rules
@@ -32,6 +34,19 @@ def test_support_cites_the_lines_that_speak_for_a_value():
     cited = rules.support(MUB, HPR18)["pet"]["cat"].cited
     assert Citation(1, "Cat Litter (premium)") in cited
     assert evidence.grounded(evidence.cite(cited), MUB) == [1]
+
+
+@pytest.mark.parametrize(("band", "level"), [("premium", "high"), ("", "mid_high"), ("budget", "low")])
+def test_what_ten_purchases_cost_says_the_consumption_level_whatever_the_goods(band: str, level: str):
+    goods = ", ".join(f"Anti-Aging Serum{f' ({band})' if band else ''}" for _ in range(rules.MIN_BOUGHT))
+    line = f"[Source: E-commerce] [TIME: 2025] [TYPE: Purchase] [COUNT: 10] | {goods}"
+    assert rules.predict(line, HPR18)["consumption_level"] == level
+    assert rules.predict(line.replace("E-commerce", "Travel"), HPR18)["consumption_level"] != "low"
+
+
+def test_few_purchases_say_nothing_about_the_consumption_level():
+    assert rules.dearness(rules.sightings(MUB)) is None
+    assert rules.predict(MUB, HPR18)["consumption_level"] == NA
 
 
 def test_every_entry_of_the_lexicon_names_a_tag_and_a_value():

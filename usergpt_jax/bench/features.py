@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from usergpt_jax import gazetteer
+from usergpt_jax.tasks import rules
 from usergpt_jax.tasks.evidence import line_items
 
 Bag = Mapping[str, float]
@@ -35,7 +36,11 @@ def log_bags(parts: Sequence[pathlib.Path], user_ids: Iterable[str]) -> Mapping[
 
 
 def mub_bag(mub: str) -> Bag:
-    """How many MUB lines hold each item, without attributes and by source, and how many items hold each attribute."""
+    """How many MUB lines hold each item, without attributes and by source; attributes; and how dear the user buys.
+
+    The latter is a word for each tenth of `rules.dearness` that is reached, for one number among thousands of words
+    would hardly weigh anything.
+    """
     counts: collections.Counter[str] = collections.Counter()
     for line in mub.split("\n"):
         source = line.partition("]")[0]
@@ -43,7 +48,13 @@ def mub_bag(mub: str) -> Bag:
             core, _, attributes = item.removesuffix(")").partition(" (")
             counts[f"{source}] {core}"] += 1
             counts.update(f"({attribute})" for attribute in attributes.split("; ") if attribute)
+    counts.update(dearness_words(rules.dearness(rules.sightings(mub))))
     return counts
+
+
+def dearness_words(mean: float | None) -> list[str]:
+    """A word for each tenth from -0.9 to 0.9 that the mean of premium (1) and budget (-1) purchases reaches."""
+    return [] if mean is None else [f"dearness {tenth / 10:.1f}" for tenth in range(-9, 10) if 10 * mean >= tenth]
 
 
 def design(train: Sequence[Bag], test: Sequence[Bag], min_users: int) -> tuple[np.ndarray, np.ndarray]:

@@ -22,8 +22,11 @@ ACTION_WEIGHTS = {"Purchase": 3.0, "Visit": 2.0, "Cart": 1.5, "Favorite": 1.5, "
 MIN_SCORE = 2.0
 _HEADER = re.compile(r"\[Source: ([^\]]*)\] \[TIME: [^\]]*\] \[TYPE: ([^\]]*)\]")
 _BANDS = {"premium": 1.0, "budget": -1.0}
-_LEVEL_EDGES = (-0.4, -0.15, 0.15, 0.4)
+# Midway between the medians of `dearness` of the levels among 1,024 simulated users.
+_LEVEL_EDGES = (-0.47, -0.28, -0.01, 0.31)
 _LEVELS = ("low", "mid_low", "mid", "mid_high", "high")
+_SHOPS = ("E-commerce", "Delivery")  # travel is dear or cheap by the trip, bills by the home
+MIN_BOUGHT = 10  # items below which prices say nothing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,13 +155,26 @@ def price_levels(seen: list[Sighting]) -> set[str]:
     return set(_consumption(seen))
 
 
+def dearness(seen: list[Sighting]) -> float | None:
+    """How dear the user buys, -1 to 1: mean of premium (1), unmarked (0) and budget (-1) items bought in shops.
+
+    None where they are too few to tell.
+    """
+    bands = [_band(sighting.item) for sighting in _bought(seen)]
+    return sum(bands) / len(bands) if len(bands) >= MIN_BOUGHT else None
+
+
+def _bought(seen: list[Sighting]) -> list[Sighting]:
+    return [sighting for sighting in seen if sighting.action == "Purchase" and sighting.source in _SHOPS]
+
+
 def _consumption(seen: list[Sighting]) -> dict[str, Support]:
-    """How dear the user buys: mean of premium (+1), unmarked (0), budget (-1) purchases, cut at `_LEVEL_EDGES`."""
-    bought = [s for s in seen if s.action == "Purchase" and s.source == "E-commerce"]
-    if len(bought) < 3:
+    """The level whose edges `dearness` lies between; everything bought speaks for it."""
+    mean = dearness(seen)
+    if mean is None:
         return {}
-    bands = [_band(s.item) for s in bought]
-    mean = sum(bands) / len(bands)
+    bought = _bought(seen)
+    telling = [Citation(s.line, s.item) for s in bought if _band(s.item) * mean > 0]
+    score = sum(sighting.weight for sighting in bought)
     level = _LEVELS[bisect.bisect(_LEVEL_EDGES, mean)]
-    telling = [Citation(s.line, s.item) for s, band in zip(bought, bands, strict=True) if band * mean > 0]
-    return {level: Support(MIN_SCORE, telling or [Citation(s.line, s.item) for s in bought[:2]])}
+    return {level: Support(score, telling or [Citation(s.line, s.item) for s in bought[:2]])}
