@@ -1,7 +1,14 @@
 import polars as pl
 import pytest
 
-from usergpt_jax.semantize.refine import place_table, refine_table, refine_title
+from usergpt_jax.semantize.refine import ATTRIBUTES, place_table, refine_table
+
+
+def refine_title(title: str, category: str | None = None) -> tuple[str, tuple[str, ...]]:
+    """Entity and attributes of one title."""
+    table = pl.DataFrame({"title": [title], "category": pl.Series([category], dtype=pl.String)})
+    row = refine_table(table).row(0, named=True)
+    return row["entity"], tuple(row[name] for name in ATTRIBUTES if row[name])
 
 
 @pytest.mark.parametrize(
@@ -40,6 +47,23 @@ def test_a_title_without_category_comes_down_to_its_product_noun(title, entity):
 )
 def test_a_category_is_the_entity_and_the_title_lends_attributes(title, category, entity, attributes):
     assert refine_title(title, category) == (entity, attributes)
+
+
+@pytest.mark.parametrize(
+    ("title", "entity", "attributes"),
+    [
+        ("LUNCH BAG DOLLY GIRL DESIGN", "Lunch Bag", ()),
+        ("COFFEE MUG DOG + BALL DESIGN", "Coffee Mug", ()),
+        ("3D DOG PICTURE CARDS", "Picture Card", ()),
+        ("DOORMAT 3 SMILEY CATS", "Doormat", ()),
+        ("DOG BOWL VINTAGE CREAM", "Bowl", ("dogs",)),
+        ("Girl Dress Summer", "Dress", ("girls",)),
+        ("GIRLS VINTAGE TIN SEASIDE BUCKET", "Seaside Bucket", ("girls",)),
+        ("Brush for your dog", "Brush", ("dogs",)),
+    ],
+)
+def test_a_person_or_animal_on_a_product_without_category_does_not_use_it(title, entity, attributes):
+    assert refine_title(title) == (entity, attributes)
 
 
 def test_marketing_words_do_not_become_evidence():

@@ -31,14 +31,12 @@ _SIZE = r"(?i)\b(?:size|stage)\s*(\d{1,3}|NB|X{0,3}[SL]|M)\b"
 _LETTER_SIZE = r"(?:^|\s)(NB|XS|XL|XXL|XXXL|[SML])(?:\s|$)"
 _AGE = r"(?i)\b(\d{1,2}\s?(?:-|–|to)\s?\d{1,2}\s?(?:months?|years?|yrs?))\b"
 _GRADE = r"(?i)\bgrade\s*(\d{1,2})\b"
+_DESIGN = r"(?:\w+ ){1,2}(?:design|motif|pattern|print)s?\b"
+_ANIMALS = r"cats?|kittens?|dogs?|pupp(?:y|ies)"
+_ANIMAL_GOODS = r"(?:baskets?|beds?|biscuits?|bowls?|coats?|collars?|food|leads?|litter|shampoo|toys?|treats?)\b"
+_PERSONS = r"girl|boy|lady"
+_WEAR = r"(?:clothes|coats?|dress(?:es)?|hats?|jackets?|jeans|outfits?|pyjamas|shirts?|shoes?|shorts|skirts?|socks?|swimsuits?|trousers)\b"
 _LEAF = r"^.*(?:>|::|\||\s/\s|»)"
-
-
-def refine_title(title: str, category: str | None = None) -> tuple[str, tuple[str, ...]]:
-    """Core entity ("" when nothing is left) and the attributes found in one title; see `refine_table`."""
-    table = pl.DataFrame({"title": [title], "category": pl.Series([category], dtype=pl.String)})
-    row = refine_table(table).row(0, named=True)
-    return row["entity"], tuple(row[name] for name in ATTRIBUTES if row[name])
 
 
 def refine_table(titles: pl.DataFrame) -> pl.DataFrame:
@@ -98,11 +96,27 @@ def _attributes() -> list[pl.Expr]:
     )
     names = lexicon.audiences()
     pattern = "|".join(re.escape(word) for word in sorted(names, key=lambda word: (-len(word), word)))
-    said = pl.col("text").str.to_lowercase().str.extract_all(rf"\b(?:{pattern})\b")
+    low = pl.col("text").str.to_lowercase()
+    addressed = pl.when(pl.col("leaf").is_null()).then(_without_motifs(low)).otherwise(low)
+    said = addressed.str.extract_all(rf"\b(?:{pattern})\b")
     audiences = [said.list.get(i, null_on_oob=True).replace_strict(names, default=None) for i in (0, 1)]
     fresh = [pl.when(~entity.str.contains(one.str.strip_suffix("s"), literal=True)).then(one) for one in audiences]
     brand = pl.when(pl.col("leaf").is_not_null()).then(_brand(entity))
     return [size.alias("size"), pl.coalesce(fresh).alias("audience"), brand.alias("brand")]
+
+
+def _without_motifs(text: pl.Expr) -> pl.Expr:
+    """A title in lower case, without persons and animals that are its motif: a girl on a lunch box does not buy it.
+
+    One that follows "for" stays, an animal before what animals need, a person before what is worn; so do plural persons.
+    """
+    motifs = f"{_ANIMALS}|{_PERSONS}"
+    kept = text.str.replace_all(_DESIGN, " ").str.replace_all(
+        rf"\b(for (?:the |a |your |my )?)({motifs})\b", "${1}_${2}"
+    )
+    for who, goods in ((_ANIMALS, _ANIMAL_GOODS), (_PERSONS, _WEAR)):
+        kept = kept.str.replace_all(rf"\b({who})( {goods})", "_${1}${2}")
+    return kept.str.replace_all(rf"\b(?:{motifs})\b", " ").str.replace_all(r"\b_", "")
 
 
 def size_of(text: str) -> str | None:

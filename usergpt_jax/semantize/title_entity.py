@@ -8,6 +8,7 @@ _PACK = re.compile(
     r"\b(?:set|pack|box|packs|sets|tube|bag|s)\s*(?:of\s*|/\s*)\d+\s*(?:of\b)?|\b\d+\s*/\s*\d+\b", re.IGNORECASE
 )
 _OF_MATERIAL = re.compile(r"\b(\w+) of (wicker|glass|metal|wood|paper|leather|silk|cotton|wool)\b", re.IGNORECASE)
+_DESIGN = re.compile(r"(?<=\s)[\w'-]+\s+(?:design|motif|pattern|print)s?\b", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+(?:[-'&.][^\W_]+)*")
 _NUMBER = re.compile(r"[\d.,%+x/-]+")
 _CUT = frozenset(("in", "with", "of", "for", "and", "on", "to", "from", "w", "by", "at", "or", "up", "the"))
@@ -25,7 +26,7 @@ def title_entity(text: str) -> str:
     Args:
       text: a title without brackets, marketing words and units.
     """
-    plain = _OF_MATERIAL.sub(r"\2 \1", _PACK.sub(" ", text))
+    plain = _DESIGN.sub(" ", _OF_MATERIAL.sub(r"\2 \1", _PACK.sub(" ", text)))
     pieces: list[list[str]] = [[]]
     for word in _WORD.findall(plain.lower()):
         if word in _CUT:
