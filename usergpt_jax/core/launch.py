@@ -1,5 +1,6 @@
 """What every launch script does: parse the config, run one stage, report a user's error in one line."""
 
+import pathlib
 import sys
 from collections.abc import Callable
 
@@ -31,14 +32,27 @@ def main(run: StageRun) -> None:
         if len(argv) > 1:
             raise app.UsageError(f"unexpected argument {argv[1]!r}; overrides look like --config.sft.lr=1e-4")
         logging.set_verbosity(logging.ERROR)  # the libraries below report every file they touch
-        exit_on_input_error(lambda: run(config_flag.value, on_change.value))
+        exit_on_input_error(lambda: _run(run, config_flag.value, on_change.value))
 
     app.run(_main, flags_parser=_parse)
+
+
+def _run(run: StageRun, config: ConfigDict, on_change: str) -> None:
+    """Runs a stage; a section or key that its config lacks is an `InputError`."""
+    try:
+        run(config, on_change)
+    except AttributeError as error:
+        inner = error.args[0] if error.args else None
+        if not isinstance(inner, KeyError):  # what a ConfigDict raises holds one
+            raise
+        key = str(inner.args[0]).strip("'").partition("\n")[0].strip("'")
+        raise InputError(f"config: key {key!r} is missing, and this stage needs it") from None
 
 
 def _parse(argv: list[str]) -> list[str]:
     """Parses the flags; what is wrong with them, an unknown config key among it, is printed as one line."""
     try:
+        _check_file(argv)
         rest = flags.FLAGS(argv)
         _ = "run_dir" in flags.FLAGS.config  # a config file that cannot be read says so only when looked into
         return rest
@@ -49,6 +63,14 @@ def _parse(argv: list[str]) -> list[str]:
         text = str(error)
     print(f"error: {' '.join(text.replace(chr(92) + 'n', ' ').split())}", file=sys.stderr)
     sys.exit(2)
+
+
+def _check_file(argv: list[str]) -> None:
+    """Raises `FileNotFoundError` where the config file is none, which ml_collections says in five lines."""
+    names = [arg.lstrip("-").removeprefix("config=") for arg in argv if arg.lstrip("-").startswith("config=")]
+    for name in names:
+        if not pathlib.Path(name.partition(":")[0]).is_file():  # what follows a colon is given to `get_config`
+            raise FileNotFoundError(f"--config={name}: no such file")
 
 
 def _unknown_key(message: str, argv: list[str]) -> str:
