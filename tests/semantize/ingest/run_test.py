@@ -200,6 +200,15 @@ def test_the_salt_is_in_no_file_and_another_one_is_another_import(tmp_path):
         ingest(tmp_path, file, salt_file=str(tmp_path / "none"))
 
 
+@pytest.mark.parametrize(("text", "size"), [("", 0), ("\n", 0), ("too short\n", 9), ("x" * 65, 65)])
+@pytest.mark.parametrize("hashing", [True, False])
+def test_an_empty_or_short_salt_file_is_named(tmp_path, text, size, hashing):
+    write_map(tmp_path, hash_user_id=hashing)
+    file, salt = write(tmp_path, log_text(5, 5)), write(tmp_path, text, "salt")
+    with pytest.raises(InputError, match=f"^{re.escape(str(salt))}: salt: expected 16 to 64 bytes, got {size}$"):
+        ingest(tmp_path, file, salt_file=str(salt))
+
+
 def test_a_finished_import_is_reused_until_the_log_changes(tmp_path, capsys):
     write_map(tmp_path)
     file = write(tmp_path, log_text(50, 5))

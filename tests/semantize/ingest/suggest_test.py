@@ -1,3 +1,4 @@
+import dataclasses
 import pathlib
 import subprocess
 import sys
@@ -6,12 +7,15 @@ import polars as pl
 import pytest
 
 from tests.semantize.ingest.logs import write, write_jsonl
+from usergpt_jax import schema
 from usergpt_jax.core.errors import InputError
+from usergpt_jax.semantize.ingest import column_words
 from usergpt_jax.semantize.ingest.event_map import load_map
 from usergpt_jax.semantize.ingest.read_log import read_events
 from usergpt_jax.semantize.ingest.suggest import mapping_file
 
 INGEST = pathlib.Path(__file__).parents[3] / "launch/ingest.py"
+SEGMENT = pathlib.Path(__file__).parents[3] / "configs/maps/segment_track.py"
 
 
 def suggested(path, log):
@@ -64,12 +68,42 @@ def test_delimiter_decimal_comma_and_cents_are_found(tmp_path):
     assert read_events(cents, suggested(tmp_path, cents))[0]["price"].to_list() == [12.5]
 
 
+@pytest.mark.parametrize(
+    ("values", "prices"),
+    [
+        (('"12,50"', '"1.299,00"'), [12.5, 1299.0]),
+        (('"12,50 €"', '"1,299"'), [12.5, 1.299]),
+        (("12",) * 30 + ('"1.299,00"',), [12.0] * 30 + [1299.0]),  # most of them are whole
+        (("12.50", '"1,299"'), [12.5, 1299.0]),
+    ],
+)
+@pytest.mark.parametrize("column", ["amount", "Order Total", "betrag"])
+def test_the_decimal_mark_is_that_of_the_values_whatever_the_columns_name(tmp_path, values, prices, column):
+    rows = [f'u{i},2025-01-31,"Tea, green",{value}' for i, value in enumerate(values)]
+    file = write(tmp_path, "\n".join([f'uid,date,title,"{column}"', *rows]) + "\n")
+    made = suggested(tmp_path, file)
+    assert made.price == (() if column == "betrag" else (column,))
+    assert "may be" not in mapping_file(file)
+    events, _ = read_events(file, dataclasses.replace(made, price=(column,)))
+    assert events.sort("price")["price"].to_list() == pytest.approx(sorted(prices))
+
+
+@pytest.mark.parametrize(("value", "point", "comma"), [("1,299", "1299", "1.299"), ("1.299", "1.299", "1299")])
+def test_numbers_of_either_decimal_mark_are_doubted_unless_another_column_tells(tmp_path, value, point, comma):
+    file = write(tmp_path, f'uid,date,title,amount\na,2025-01-31,Tea,"{value}"\nb,2025-01-31,Tea,12\n')
+    assert f"'{value}' may be {point} or {comma}: see decimal_comma" in mapping_file(file)
+    assert not suggested(tmp_path, file).decimal_comma
+    told = write(tmp_path, f'uid,date,title,amount,tax\na,2025-01-31,Tea,"{value}","0,21"\n', "told.csv")
+    assert "\"decimal_comma\": True,  # as in 'tax'" in mapping_file(told)
+    assert "may be" not in mapping_file(told)
+
+
 def test_paths_of_nested_json_are_found(tmp_path):
-    row = {"userId": "a", "event": "Product Added", "timestamp": "2025-01-31T18:30:00Z", "properties": {"name": "Tea"}}
+    row = {"userId": "a", "event": "add", "timestamp": "2025-01-31T18:30:00Z", "properties": {"name": "Tea"}}
     file = write_jsonl(tmp_path, [row])
     made = suggested(tmp_path, file)
     assert made.title == ("properties.name",)
-    assert dict(made.action_values) == {"Product Added": "cart"}
+    assert dict(made.action_values) == {"add": "cart"}
     assert read_events(file, made)[0].select("action", "title").rows() == [("cart", "Tea")]
 
 
@@ -85,6 +119,20 @@ def test_columns_whose_values_speak_against_their_name_are_not_taken(tmp_path):
     file = write(tmp_path, "user_id,time,created_at,name,title,price\na,noon,2025-01-31,Tea,17,dear\n")
     made = suggested(tmp_path, file)
     assert (made.time, made.title, made.price) == (("created_at",), ("name",), ())
+
+
+@pytest.mark.parametrize(
+    ("key", "column", "found"),
+    [
+        ("price", "orderTotalEUR", True),
+        ("price", "Total amount", True),
+        ("quantity", "discount", False),
+        ("place", "revenue", False),
+        ("time", "user_first_timestamp", True),
+    ],
+)
+def test_a_name_is_looked_for_at_the_words_of_a_column(key, column, found):
+    assert column_words.ranked(key, [column]) == [column] * found
 
 
 def test_what_is_needed_and_not_found_is_said_and_left_to_fill_in(tmp_path):
@@ -137,8 +185,65 @@ def test_mixed_offsets_and_epoch_zeros_are_seen(tmp_path):
     assert suggested(tmp_path, zeros).time_format == "unix_ms"
 
 
+def segment_calls():
+    """Calls as Segment stores them: all that it adds, and other kinds of calls between."""
+    page = {"path": "/tea", "title": "Green Tea | Shop", "url": "https://shop.example/tea"}
+    context = {"library": {"name": "analytics.js", "version": "2.1"}, "page": page, "campaign": {"name": "May"}}
+
+    def call(event, second, **properties):
+        time = f"2025-01-31T18:30:{second:02d}.123Z"
+        ids = {"messageId": f"m{second}", "anonymousId": f"x{second}", "userId": f"u{second % 2}"}
+        return {"type": "track", "context": context, **ids, "event": event, "timestamp": time, "properties": properties}
+
+    tea = {"product_id": "p1", "sku": "G-32", "name": "Tea", "category": "Food", "price": 3.5, "quantity": 2}
+    cup = {"sku": "C-1", "name": "Cup", "price": 9}
+    return [
+        {"type": "page", "context": context, "userId": "u0", "name": "Home", "timestamp": "2025-01-31T18:30:00Z"},
+        {"type": "identify", "userId": "u0", "traits": {"name": "Jo"}, "timestamp": "2025-01-31T18:30:00Z"},
+        call("Products Searched", 1, query="green tea"),
+        call("Product List Viewed", 2, list_id="l1", category="Food", products=[tea, cup]),
+        call("Product Viewed", 3, **tea, currency="USD", value=7),
+        call("Product Added", 4, **cup),
+        call("Cart Viewed", 5, cart_id="c1", products=[cup]),
+        call("Checkout Step Completed", 6, step=1),
+        call("Order Completed", 7, order_id="o1", total=20.5, revenue=16, products=[tea, {"name": "Lid"}]),
+        call("Newsletter Opened", 8, name="May"),
+        {**call("Product Viewed", 9, **tea), "userId": None},
+    ]
+
+
+def test_a_mapping_suggested_for_segment_reads_as_the_shipped_one(tmp_path):
+    calls = segment_calls()
+    first = write_jsonl(tmp_path, calls, "first.jsonl")
+    made = suggested(tmp_path, first)
+    assert (made.unroll, made.keep) == ("properties.products", (("type", ("track",)),))
+    assert made.title == ("properties.products.name", "properties.name", "properties.query")
+    assert made.price == ("properties.products.price", "properties.price")
+    later = [calls[2], {**calls[5], "event": "Product Added to Wishlist"}, {**calls[5], "event": "Quiz Taken"}]
+    for file in (first, write_jsonl(tmp_path, later, "later.jsonl")):  # events of names that the sample lacks, too
+        events, report = read_events(file, made)
+        expected, expected_report = read_events(file, load_map(SEGMENT))
+        assert events.equals(expected)
+        assert report.dropped == expected_report.dropped
+
+
+def test_events_of_the_shipped_segment_mapping_are_understood_alike():
+    for event, action in load_map(SEGMENT).action_values:
+        guessed = column_words.value_for(event, column_words.ACTION_WORDS, schema.ACTIONS)
+        assert (guessed or "") == action, event
+        assert bool(action) == (event in column_words.TRACK_EVENTS), event
+
+
+def test_a_list_of_named_products_is_unrolled_in_parquet_too(tmp_path):
+    calls = [{"uid": "u", "ts": "2025-01-31", "name": "Order", "items": [{"name": "Cup", "qty": 2}, {"name": "Lid"}]}]
+    pl.DataFrame(calls).write_parquet(tmp_path / "log.parquet")
+    made = suggested(tmp_path, tmp_path / "log.parquet")
+    assert (made.unroll, made.title, made.quantity) == ("items", ("items.name",), ("items.qty",))
+    assert read_events(tmp_path / "log.parquet", made)[0]["title"].to_list() == ["Cup", "Lid"]
+
+
 def test_lists_that_could_be_unrolled_are_named(tmp_path):
-    calls = [{"userId": "u", "timestamp": "2025-01-31T18:30:00Z", "name": "Tea", "products": [{"name": "Cup"}]}]
-    assert "# Lists, of which `unroll` can make an event an element: products." in mapping_file(
-        write_jsonl(tmp_path, calls)
-    )
+    calls = [{"userId": "u", "timestamp": "2025-01-31T18:30:00Z", "name": "Tea", "related": [{"name": "Cup"}]}]
+    printed = mapping_file(write_jsonl(tmp_path, calls))
+    assert "# Lists, of which `unroll` can make an event an element: related." in printed
+    assert '"unroll"' not in printed

@@ -87,11 +87,34 @@ COLUMNS = {
         *("cost", "value", "total", "revenue", "sales", "price_in_cents", "price_cents"),
     ),
     "quantity": ("quantity", "qty", "count", "units", "num_items", "item_count", "amount_ordered", "quantity_ordered"),
+    "unroll": (
+        "products",
+        "items",
+        "line_items",
+        "order_items",
+        "cart_items",
+        "order_lines",
+        "lines",
+        "articles",
+        "goods",
+    ),
 }
+CALLS = ("track", "identify", "page", "screen", "group", "alias")  # the column `type` of Segment's calls
+# The names in Segment's e-commerce specification that tell of an action.
+TRACK_EVENTS = (
+    *("Products Searched", "Product List Viewed", "Product Clicked", "Product Viewed", "Product Added"),
+    *("Product Added to Wishlist", "Wishlist Product Added to Cart", "Order Completed"),
+)
+# Objects that tell of the device, the page and the user; what is called a name there is no item's.
+_ASIDE = ("context", "traits", "integrations")
+_FROM_ASIDE = ("user_id", "time", "place")
 # Action -> what its events are called; the first that is found in an event's name names it.
 ACTION_WORDS = (
-    ("favorite", ("wish", "fav", "like", "star", "bookmark", "collect", "save")),
     ("", ("remov", "delet", "cancel", "refund", "return", "login", "logout", "sign", "unlike", "identify", "fail")),
+    ("", ("start", "begin", "checkout_step", "payment_info", "cart_view", "view_cart", "shar", "updat", "review")),
+    ("", ("coupon", "promotion", "newsletter", "email", "notification")),
+    ("cart", ("to_cart", "to_basket", "to_bag")),
+    ("favorite", ("wish", "fav", "like", "star", "bookmark", "collect", "save")),
     ("search", ("search", "query", "find")),
     ("purchase", ("purchas", "buy", "bought", "order", "paid", "payment", "transaction", "sale", "book", "complet")),
     ("cart", ("cart", "basket", "bag", "add")),
@@ -114,21 +137,40 @@ def plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def ranked(key: str, columns: list[str]) -> list[str]:
-    """The columns that may be `key`, likeliest first: the whole name, the last part of a path, then a part of it."""
+def is_named(key: str, column: str) -> bool:
+    """Whether a column, or the last part of its path, has a name of `key`."""
+    return plain(column.rsplit(".", 1)[-1]) in map(plain, COLUMNS[key])
+
+
+def ranked(key: str, columns: list[str], unroll: str = "") -> list[str]:
+    """The columns that may be `key`, likeliest first: the whole name, the last part of a path, then a part of it.
+
+    Columns of the list `unroll` that have a name of `key` go first.
+    """
     known = [plain(name) for name in COLUMNS[key]]
-    found: list[tuple[int, int, int]] = []
+    found: list[tuple[bool, int, int, int]] = []
     for at, column in enumerate(columns):
+        aside = column.split(".")[0] in _ASIDE
+        if aside and key not in _FROM_ASIDE:
+            continue
         last = plain(column.rsplit(".", 1)[-1])
+        inside_list = bool(unroll) and column.startswith(f"{unroll}.")
         if plain(column) in known:
-            found.append((0, known.index(plain(column)), at))
+            found.append((aside, 0, known.index(plain(column)), at))
         elif last in known:
-            found.append((1, known.index(last), at))
+            found.append((aside, -1 if inside_list else 1, known.index(last), at))
         else:
-            inside = [i for i, name in enumerate(known) if len(name) > 4 and name in last]
+            ends = _ends(column.rsplit(".", 1)[-1])
+            inside = [i for i, name in enumerate(known) if len(name) > 4 and any(end.startswith(name) for end in ends)]
             if inside:
-                found.append((2, inside[0], at))
-    return [columns[at] for _, _, at in sorted(found)]
+                found.append((aside, 2, inside[0], at))
+    return [columns[at] for *_, at in sorted(found)]
+
+
+def _ends(name: str) -> list[str]:
+    """A name from each of its words on: of "orderTotal" "ordertotal" and "total"; "revenue" holds no venue."""
+    words = [plain(word) for word in re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name).replace("_", " ").split()]
+    return ["".join(words[i:]) for i in range(len(words))]
 
 
 def value_for(value: str, words: tuple[tuple[str, tuple[str, ...]], ...], allowed: tuple[str, ...]) -> str | None:

@@ -98,8 +98,8 @@ def make_rules(mapping: EventMap, salt: bytes) -> Rules:
         raise InputError("map.hash_user_id: hashing needs a salt; give --salt_file FILE")
     if salt and not mapping.hash_user_id:
         raise InputError("a salt was given, but the mapping does not set hash_user_id")
-    if salt and not _MIN_SALT_BYTES <= len(salt) <= _MAX_SALT_BYTES:
-        raise InputError(f"salt: expected {_MIN_SALT_BYTES} to {_MAX_SALT_BYTES} bytes, got {len(salt)}")
+    if salt:
+        _check_size(salt, "salt")
     now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
     return Rules(mapping, mapping.latest_time(now), salt)
 
@@ -108,12 +108,19 @@ def load_salt(path: str | os.PathLike[str]) -> bytes:
     """The salt in a file, without the line end after it.
 
     Raises:
-      InputError: the file cannot be read.
+      InputError: the file cannot be read, or holds too short or too long a salt.
     """
     try:
-        return pathlib.Path(path).read_bytes().rstrip(b"\r\n")
+        salt = pathlib.Path(path).read_bytes().rstrip(b"\r\n")
     except OSError as error:
         raise InputError(f"{path}: the salt cannot be read: {error.strerror}") from None
+    _check_size(salt, f"{path}: salt")
+    return salt
+
+
+def _check_size(salt: bytes, named: str) -> None:
+    if not _MIN_SALT_BYTES <= len(salt) <= _MAX_SALT_BYTES:
+        raise InputError(f"{named}: expected {_MIN_SALT_BYTES} to {_MAX_SALT_BYTES} bytes, got {len(salt)}")
 
 
 def read_log(

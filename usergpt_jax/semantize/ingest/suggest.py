@@ -6,23 +6,14 @@ import os
 import polars as pl
 
 from usergpt_jax import schema
-from usergpt_jax.semantize.ingest import (
-    amounts,
-    batches,
-    column_words,
-    csv_rows,
-    json_rows,
-    log_files,
-    parquet_rows,
-    scrub,
-    times,
-)
-from usergpt_jax.semantize.ingest.log_files import LogError, LogFile
-from usergpt_jax.semantize.ingest.rows import ROW
+from usergpt_jax.semantize.ingest import column_words, decimal_mark, sample, scrub, times
+from usergpt_jax.semantize.ingest.sample import Sample
+from usergpt_jax.semantize.ingest.suggestion import Suggestion
 
-_SAMPLE_ROWS = 2_000
 _MAX_VALUES = 40  # a column with more distinct values is no action or source
-_READ_SHARE = 0.9  # of the sample's values, for a column to be taken for a time or a number
+_READ_SHARE = 0.9  # of the sample's values, for a column to be taken for a time
+_NUMBERS = ("price", "quantity")
+_TEXTS = ("title", "item_id", "category")
 _TEXT_FORMATS = (
     *("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d/%m/%Y"),
     *("%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%m/%d/%Y", "%m/%d/%y %H:%M"),
@@ -44,99 +35,117 @@ def mapping_file(log: str | os.PathLike[str]) -> str:
     Raises:
       LogError: there is no such log, or its first file cannot be read or has no row.
     """
-    files, _ = log_files.find(log)
-    frame, delimiter = _sample(files[0])
-    lists = [name for name in frame.columns if _is_list(frame[name])]
-    frame = frame.select(name for name in frame.columns if name not in lists and not frame.schema[name].is_nested())
-    found: dict[str, object] = {}
-    notes: dict[str, str] = {}
-    _find_columns(frame, found, notes)
+    taken = sample.take(log)
+    made = Suggestion()
+    taken = taken._replace(frame=_keep_track_calls(taken.frame, made))
+    if taken.unroll:
+        made.put("unroll", taken.unroll, "an event an element")
+    columns = _find_columns(taken, made)
+    _find_decimal_mark(taken.frame, {key: columns[key] for key in _NUMBERS if key in columns}, made)
     for key, words, allowed, fallback in (
-        ("action", column_words.ACTION_WORDS, schema.ACTIONS, "purchase" if "price" in found else "click"),
+        ("action", column_words.ACTION_WORDS, schema.ACTIONS, "purchase" if "price" in columns else "click"),
         ("source", column_words.SOURCE_WORDS, schema.SOURCES, "ecommerce"),
     ):
-        _find_values(frame, key, words, allowed, fallback, found, notes)
-    if delimiter != ",":
-        found["delimiter"] = delimiter
-    missing = [
-        key for key in column_words.COLUMNS if key not in found and key not in ("action_column", "source_column")
-    ]
-    return _text(str(log), frame.columns, lists, found, notes, missing)
+        _find_values(taken.frame, key, words, allowed, fallback, made)
+    if taken.delimiter != ",":
+        made.put("delimiter", taken.delimiter)
+    return made.text(str(log), taken.frame.columns, taken.lists)
 
 
-def _sample(file: LogFile) -> tuple[pl.DataFrame, str]:
-    """The first rows with all columns, and the delimiter."""
-    delimiter = ","
-    if file.format == "csv":
-        delimiter = max(",;|\t", key=lambda one: len(csv_rows.header(file, one)))
-    names = [one for one in batches.names(file, "", delimiter) if one]
-    if file.format == "parquet":
-        frames = parquet_rows.read(file, names, "", _SAMPLE_ROWS)
-    elif file.format == "jsonl":
-        frames = json_rows.read(file, names, "", decimal_comma=False)
-    else:
-        frames = csv_rows.read(file, list(dict.fromkeys(names)), delimiter)
-    frame = next((one for one in frames if one.height), None)
-    if frame is None:
-        raise LogError(f"{file.path}: the log is empty")
-    frame = frame.drop(ROW, strict=False).head(_SAMPLE_ROWS)
-    return frame, delimiter
+def _keep_track_calls(frame: pl.DataFrame, made: Suggestion) -> pl.DataFrame:
+    """The `track` calls of a log in which a column tells kinds of calls; other logs whole."""
+    kinds = set(frame["type"].unique().drop_nulls()) if "type" in frame.columns else set()
+    if "track" not in kinds or not kinds <= set(column_words.CALLS):
+        return frame
+    made.put("keep", {"type": ("track",)}, "calls of another type tell of no action")
+    made.columns.add("type")
+    return frame.filter(pl.col("type") == "track")
 
 
-def _is_list(values: pl.Series) -> bool:
-    """Whether a column holds lists, be it as JSON text."""
-    if values.dtype == pl.String:
-        return bool(values.null_count() < len(values) and _share(values.drop_nulls().str.starts_with("[{")) > 0.5)
-    return isinstance(values.dtype, pl.List | pl.Array)
-
-
-def _find_columns(frame: pl.DataFrame, found: dict[str, object], notes: dict[str, str]) -> None:
-    taken: set[str] = set()
+def _find_columns(taken: Sample, made: Suggestion) -> dict[str, pl.Series]:
+    """Puts the columns; returns the values found in them, by mapping key."""
+    found: dict[str, pl.Series] = {}
     for key in ("time", "user_id", "item_id", "title", "price", "quantity", "category", "place"):
-        for column in column_words.ranked(key, frame.columns):
-            values = frame[column].drop_nulls()
-            if column in taken or not len(values):
+        chosen: list[str] = []
+        for column in column_words.ranked(key, taken.frame.columns, taken.unroll):
+            values = taken.frame[column].drop_nulls()
+            if column in made.columns or not len(values) or (chosen and not _follows(key, column, chosen, taken.frame)):
                 continue
             extra = _accept(key, column, values)
-            if extra is None:
-                continue
-            found[key] = column
-            found |= extra
+            if extra is not None:
+                chosen.append(column)
+                made.put(key, chosen[0] if len(chosen) == 1 else tuple(chosen))
+                for name, value in extra.items():
+                    made.put(name, value)
+        if chosen:
+            made.columns.update(chosen)
+            found[key] = values = _together(taken.frame, chosen).drop_nulls()
             shown = [] if key == "user_id" else [_examples(values)]
-            notes[key] = "; ".join([*shown, *_doubts(key, values, found)])
-            taken.add(column)
-            break
+            made.notes[key] = [*shown, *_doubts(key, values, made)]
+    return found
+
+
+def _follows(key: str, column: str, chosen: list[str], frame: pl.DataFrame) -> bool:
+    """Whether a column fills in where the chosen are blank: one of the same name elsewhere, or another name of a text.
+
+    A number under another name is another number: a total is no price.
+    """
+    same = column.rsplit(".", 1)[-1] == chosen[0].rsplit(".", 1)[-1]
+    if not (key in _TEXTS and column_words.is_named(key, column)) and not (key in _NUMBERS and same):
+        return False
+    return bool((_together(frame, chosen).is_null() & frame[column].is_not_null()).any())
+
+
+def _together(frame: pl.DataFrame, columns: list[str]) -> pl.Series:
+    if len(columns) == 1:
+        return frame[columns[0]]
+    return frame.select(pl.coalesce(pl.col(one).cast(pl.String) for one in columns).alias("x"))["x"]
 
 
 def _accept(key: str, column: str, values: pl.Series) -> dict[str, object] | None:
     """What else the mapping needs if a column is taken for a key; None if its values speak against it."""
     if key == "time":
         return _time_format(values)
-    if key in ("price", "quantity"):
-        extra = _number_format(values, cents="cent" in column.lower())
-        if extra is not None and key == "quantity" and (values.cast(pl.Float64, strict=False) < 0).any():
-            extra["negative_quantity"] = "cancel"
-        return extra
+    if key in _NUMBERS:
+        if not decimal_mark.is_number(values):
+            return None
+        if key == "price":
+            return {"price_scale": 0.01} if "cent" in column.lower() else {}
+        return {"negative_quantity": "cancel"} if (values.cast(pl.Float64, strict=False) < 0).any() else {}
     if key == "title":  # a number is no title
         text = values.cast(pl.String)
         return {} if _share(text.str.contains(r"\p{L}")) > 0.5 else None
     return {}
 
 
-def _doubts(key: str, values: pl.Series, found: dict[str, object]) -> list[str]:
+def _doubts(key: str, values: pl.Series, made: Suggestion) -> list[str]:
     """What the user should think about."""
     if key == "user_id" and _share(values.cast(pl.String).str.contains("@", literal=True)) > 0.5:
         return ["e-mail addresses: see hash_user_id"]
-    time_format = found.get("time_format", "")
+    time_format = made.values.get("time_format", "")
     if key == "time" and isinstance(time_format, str) and values.dtype == pl.String:
         swapped = time_format.translate(str.maketrans("dm", "md"))
         if swapped in _TEXT_FORMATS and _share(times.read(values, swapped)["wall"].is_not_null()) >= _READ_SHARE:
             return [f"may as well be {swapped}"]
         if times.read(values, time_format)["zone"].n_unique() > 1:
             return ["offsets differ, so time_zone has to say whose clock counts"]
-    if key == "quantity" and found.get("negative_quantity"):
+    if key == "quantity" and made.values.get("negative_quantity"):
         return ["there are some below zero: taken for cancellations"]
     return []
+
+
+def _find_decimal_mark(frame: pl.DataFrame, numbers: dict[str, pl.Series], made: Suggestion) -> None:
+    """The mark of prices and quantities; where these do not tell, that of any other column of numbers."""
+    told = {key: decimal_mark.has_comma(values) for key, values in numbers.items()}
+    if not any(one is not None for one in told.values()):
+        others = [one for one in frame.columns if one not in made.columns and frame[one].count()]
+        told |= {one: decimal_mark.has_comma(frame[one].drop_nulls()) for one in others}
+    commas = [one for one, comma in told.items() if comma]
+    if commas:
+        made.put("decimal_comma", True, *([] if commas[0] in numbers else [f"as in {commas[0]!r}"]))
+    elif all(comma is None for comma in told.values()):
+        for key, values in numbers.items():
+            made.notes[key] += filter(None, [decimal_mark.doubt(values)])
 
 
 def _time_format(values: pl.Series) -> dict[str, object] | None:
@@ -159,17 +168,6 @@ def _time_format(values: pl.Series) -> dict[str, object] | None:
     return extra
 
 
-def _number_format(values: pl.Series, cents: bool) -> dict[str, object] | None:
-    extra: dict[str, object] = {"price_scale": 0.01} if cents else {}
-    if values.dtype.is_numeric():
-        return extra
-    frame = values.cast(pl.String).to_frame("x").select(x=amounts.without_marks(pl.col("x")))
-    for comma in (False, True):
-        if _share(frame.select(amounts.number(pl.col("x"), comma).is_not_null())["x"]) >= _READ_SHARE:
-            return extra | ({"decimal_comma": True} if comma else {})
-    return None
-
-
 def _share(holds: pl.Series) -> float:
     return float(holds.fill_null(False).sum()) / max(len(holds), 1)
 
@@ -180,53 +178,27 @@ def _find_values(
     words: tuple[tuple[str, tuple[str, ...]], ...],
     allowed: tuple[str, ...],
     fallback: str,
-    found: dict[str, object],
-    notes: dict[str, str],
+    made: Suggestion,
 ) -> None:
     """A column of few values, some of which are understood, with a value map; else one value for the whole log."""
     for column in column_words.ranked(f"{key}_column", frame.columns):
-        values = frame[column].drop_nulls().cast(pl.String).unique().sort().to_list()
-        guessed = {value: column_words.value_for(value, words, allowed) for value in values}
-        known = [value for value in values if guessed[value]]
-        if column in found.values() or not 0 < len(values) <= _MAX_VALUES or not known:
+        values = set(frame[column].drop_nulls().cast(pl.String))
+        known = column_words.TRACK_EVENTS if values.intersection(column_words.TRACK_EVENTS) else ()
+        guessed = {one: column_words.value_for(one, words, allowed) for one in sorted(values.union(known))}
+        few = 0 < len(values) <= _MAX_VALUES or known
+        if column in made.columns or not few or not any(guessed[one] for one in values):
             continue
-        found[f"{key}_column"] = column
-        found[f"{key}_values"] = {value: guessed[value] or "" for value in values}
-        unknown = [value for value in values if guessed[value] is None]
-        notes[f"{key}_values"] = "a guess" + (f"; not understood, so dropped: {', '.join(unknown)}" if unknown else "")
+        unknown = [one for one in guessed if guessed[one] is None]
+        notes = [f"not understood, so dropped: {', '.join(unknown)}"] if unknown else []
+        rest = {"*": ""} if known else {}  # who has the events of the specification has more beside them
+        made.put(f"{key}_column", column)
+        made.put(f"{key}_values", {one: guessed[one] or "" for one in guessed} | rest, "a guess", *notes)
+        made.columns.add(column)
         return
-    found[key] = fallback
-    notes[key] = f"no column tells; one of {', '.join(allowed)}"
+    made.put(key, fallback, f"no column tells; one of {', '.join(allowed)}")
 
 
 def _examples(values: pl.Series) -> str:
     first, _ = scrub.scrub(values.unique(maintain_order=True).head(3).cast(pl.String), scrub.KINDS)
     shown = [value[:30] for value in first]
     return "e.g. " + ", ".join(repr(one) for one in shown)
-
-
-def _text(
-    log: str, columns: list[str], lists: list[str], found: dict[str, object], notes: dict[str, str], missing: list[str]
-) -> str:
-    lines = [f'"""A mapping suggested for {_quoted(log)}; check every line."""', ""]
-    lines += [f"# Not found: {', '.join(missing)}."] if missing else []
-    unused = [one for one in columns if one not in found.values()]
-    lines += [f"# Columns without a use: {_quoted(', '.join(unused))}."] if unused else []
-    lines += [f"# Lists, of which `unroll` can make an event an element: {_quoted(', '.join(lists))}."] if lists else []
-    lines += ["", "", "def get_config() -> dict:", "    return {"]
-    for key in ("user_id", "time", "title"):
-        if key not in found:
-            lines.append(f'        "{key}": "",  # not found, and needed')
-    for key, value in found.items():
-        note = f"  # {_quoted(notes[key])}" if notes.get(key) else ""
-        if isinstance(value, dict):
-            inner = [f"            {name!r}: {meaning!r}," for name, meaning in value.items()]
-            lines += [f'        "{key}": {{{note}', *inner, "        },"]
-        else:
-            lines.append(f'        "{key}": {value!r},{note}')
-    return "\n".join([*lines, "    }", ""])
-
-
-def _quoted(text: str) -> str:
-    """Text that can stand in a comment or docstring."""
-    return " ".join(text.split()).replace("\\", "/").replace('"', "'")
