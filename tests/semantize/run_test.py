@@ -1,4 +1,5 @@
 import datetime
+import errno
 import json
 import pathlib
 import subprocess
@@ -60,6 +61,40 @@ def test_two_runs_give_equal_files(tmp_path, events, run_config):
         save_events(events, tmp_path / name, events_per_part=400)
         run.run(run_config(tmp_path / name), "refuse")
     assert read(tmp_path / "a").equals(read(tmp_path / "b"))
+
+
+def test_a_disk_full_half_way_leaves_nothing_that_looks_complete_and_is_done_again(
+    tmp_path, events, run_config, monkeypatch
+):
+    def full(table, where, **options):
+        if pathlib.Path(where).name.startswith("part-00001.parquet"):
+            pathlib.Path(where).write_bytes(b"PAR1 and half a part")
+            raise OSError(errno.ENOSPC, "Error writing bytes to file")
+        write_table(table, where, **options)
+
+    for name in ("whole", "full"):
+        save_events(events, tmp_path / name, events_per_part=250)
+    run.run(run_config(tmp_path / "whole"), "refuse")
+    write_table = pq.write_table
+    monkeypatch.setattr(pq, "write_table", full)
+    with pytest.raises(OSError, match="Error writing bytes") as stop:
+        run.run(run_config(tmp_path / "full"), "refuse")
+    partial = tmp_path / "full/2_mub.partial"
+    assert (stop.value.errno, stop.value.filename) == (errno.ENOSPC, f"{partial}/part-00001.parquet")
+    assert sorted(one.name for one in (tmp_path / "full").iterdir()) == ["1_events", "2_mub.partial"]
+    assert not (partial / "manifest.json").exists()
+    assert not (partial / "part-00001.parquet").exists()
+    assert len(list(partial.glob("part-00001.parquet.*.tmp"))) == 1
+    monkeypatch.undo()
+    run.run(run_config(tmp_path / "full"), "refuse")
+    made, expected = (files_of(tmp_path / name / "2_mub") for name in ("full", "whole"))
+    assert made == expected
+
+
+def files_of(folder):
+    """Every file, with the bytes of the tables; the tokenizer holds the folder's name, the manifest times."""
+    files = (one for one in folder.rglob("*") if one.is_file())
+    return {str(one.relative_to(folder)): one.suffix == ".parquet" and one.read_bytes() for one in files}
 
 
 def test_another_tokenizer_section_is_another_stage(tmp_path, events, run_config):

@@ -1,6 +1,9 @@
 """What every launch script does: parse the config, run one stage, report a user's error in one line."""
 
+import errno
+import os
 import pathlib
+import re
 import sys
 from collections.abc import Callable
 
@@ -11,6 +14,7 @@ from usergpt_jax.core import run_dir
 from usergpt_jax.core.errors import InputError
 
 StageRun = Callable[[ConfigDict, str], None]
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # full, over the quota, read-only
 
 
 def main(run: StageRun) -> None:
@@ -32,7 +36,9 @@ def main(run: StageRun) -> None:
         if len(argv) > 1:
             raise app.UsageError(f"unexpected argument {argv[1]!r}; overrides look like --config.sft.lr=1e-4")
         logging.set_verbosity(logging.ERROR)  # the libraries below report every file they touch
-        exit_on_input_error(lambda: _run(run, config_flag.value, on_change.value))
+        config = config_flag.value
+        folder = config.run_dir if "run_dir" in config else ""
+        exit_on_input_error(lambda: _run(run, config, on_change.value), folder)
 
     app.run(_main, flags_parser=_parse)
 
@@ -84,13 +90,34 @@ def _unknown_key(message: str, argv: list[str]) -> str:
     return f"config: {message}"
 
 
-def exit_on_input_error(work: Callable[[], None]) -> None:
-    """Does `work`; an `InputError` or a NaN is printed as one line on stderr and ends the program with status 2."""
+def exit_on_input_error(work: Callable[[], None], folder: str = "") -> None:
+    """Does `work`; what is the user's to mend is printed as one line on stderr and ends the program with status 2.
+
+    That is an `InputError`, a NaN, and a disk that is full, over its quota or read-only.
+
+    Args:
+      work: to do.
+      folder: that it writes to, named where the error of the disk names no file.
+    """
     try:
         work()
     except (InputError, FloatingPointError) as error:
-        print(f"error: {_printable(str(error))}", file=sys.stderr)
-        sys.exit(2)
+        text = str(error)
+    except OSError as error:
+        number = error.errno or _number_in(str(error))
+        if number not in _DISK:
+            raise
+        text = ": ".join(filter(None, [str(error.filename or folder), "cannot be written", os.strerror(number)]))
+    else:
+        return
+    print(f"error: {_printable(text)}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _number_in(message: str) -> int:
+    """The error number that Polars gives in the message alone, 0 for none."""
+    found = re.search(r"\(os error (\d+)\)", message)
+    return int(found[1]) if found else 0
 
 
 def _printable(text: str) -> str:

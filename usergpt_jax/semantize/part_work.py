@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 from usergpt_jax import schema
 from usergpt_jax.corpus.tokenizer import load_tokenizer
 from usergpt_jax.semantize import coded, increment, names, pipeline, survey
+from usergpt_jax.semantize.config import SemantizeConfig
 from usergpt_jax.semantize.names import Lexicon
-from usergpt_jax.semantize.pipeline import AsOf, SemantizeConfig
+from usergpt_jax.semantize.pipeline import AsOf
 from usergpt_jax.semantize.survey import Survey, Tally, Texts
 from usergpt_jax.semantize.token_count import Counter
 
@@ -97,13 +98,13 @@ class PartWork:
 def write_lexicon(folder: str, lexicon: Lexicon) -> None:
     """Writes the refined texts where all workers see them."""
     for name, frame in zip(_LEXICON, lexicon, strict=True):
-        frame.write_parquet(pathlib.Path(folder) / SURVEY / f"{name}.parquet", compression="zstd")
+        _write(frame.to_arrow(), pathlib.Path(folder) / SURVEY / f"{name}.parquet")
 
 
 def write_statistics(folder: str, known: Survey) -> None:
     """Writes the statistics beside the lexicon, and clears away what the parts left."""
     for name, frame in zip(_STATISTICS, known[1:], strict=True):
-        frame.write_parquet(pathlib.Path(folder) / SURVEY / f"{name}.parquet", compression="zstd")
+        _write(frame.to_arrow(), pathlib.Path(folder) / SURVEY / f"{name}.parquet")
     for left in (pathlib.Path(folder) / SURVEY).glob("*.part"):
         left.unlink()
 
@@ -153,7 +154,11 @@ def write_mub(mub: pl.DataFrame, path: pathlib.Path) -> None:
 def _write(table: pa.Table, path: pathlib.Path) -> None:
     """Writes a file under another name first: two workers may be at the same part, and either result will do."""
     unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    pq.write_table(table, unfinished, compression="zstd")
+    try:
+        pq.write_table(table, unfinished, compression="zstd")
+    except OSError as error:
+        error.filename = str(path)  # Arrow does not say which file
+        raise
     os.replace(unfinished, path)
 
 
