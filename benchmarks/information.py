@@ -35,8 +35,9 @@ from usergpt_jax.corpus.split import SplitConfig, split_of
 from usergpt_jax.corpus.tokenizer import load_tokenizer
 from usergpt_jax.semantize import budget, coded, mub, names, pipeline, run, salience, survey
 from usergpt_jax.semantize.coded import NONE
+from usergpt_jax.semantize.config import SemantizeConfig
 from usergpt_jax.semantize.names import BANDS, PRICE_BAND
-from usergpt_jax.semantize.pipeline import Prepared, SemantizeConfig
+from usergpt_jax.semantize.pipeline import Prepared
 from usergpt_jax.semantize.token_count import Counter
 from usergpt_jax.tags import tag_schema
 from usergpt_jax.tasks import rules

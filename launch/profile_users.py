@@ -6,8 +6,10 @@ python launch/profile_users.py --events LOG.parquet --map configs/maps/online_re
 
 import argparse
 import dataclasses
+import pathlib
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
 
@@ -16,12 +18,13 @@ from usergpt_jax.core.config import to_dataclass
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.corpus.tokenizer import Tokenizer
 from usergpt_jax.inference import generate, profile
+from usergpt_jax.inference.generate import LoadedModel
 from usergpt_jax.inference.profile import ProfileConfig, UserMub
-from usergpt_jax.semantize import pipeline, refine, survey
-from usergpt_jax.semantize.categories import coverage, mapping
+from usergpt_jax.semantize import pipeline
+from usergpt_jax.semantize.config import SemantizeConfig
 from usergpt_jax.semantize.ingest import read_log
 from usergpt_jax.semantize.ingest.event_map import load_map
-from usergpt_jax.semantize.pipeline import SemantizeConfig
+from usergpt_jax.semantize.text_reader import TextReader, reader_like
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -42,8 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     add("model", "a model folder, or a run directory", required=True)
     add("out", "where to write the personas, e.g. personas.jsonl", required=True)
     add("as_of", "date YYYY-MM-DD of the personas; empty: the day after the log's last event", default="")
-    parser.add_argument(
-        "--map_categories", action="store_true", help="map titles onto the words that the model learned, where sure"
+    add("map_categories", "map titles onto the words that the model learned, where sure", action="store_true")
+    add(
+        "refiner_path", "folder of the refiner, where the model's titles were refined by one that has moved", default=""
     )
     add("limit_users", "profile the first so many users only; 0: all", type=int, default=0)
     add("n_samples", "votes a tag", type=int, default=10)
@@ -68,8 +72,8 @@ def _profile(args: argparse.Namespace) -> None:
     salt = read_log.load_salt(args.salt_file) if args.salt_file else b""
     events, report = read_log.read_events(args.events, mapping, salt)
     print("\n".join(report.lines()))
-    refiner = _mapped(events) if args.map_categories else refine.refine_table
-    users = _semantize(events, semantize, model.tokenizer, args.limit_users, refiner)
+    reader = _reader(args, model, tuple(events["source"].unique().sort()))
+    users = _semantize(events, semantize, model.tokenizer, args.limit_users, reader)
 
     start = time.monotonic()
     personas = profile.profile(model, users, config)
@@ -79,23 +83,28 @@ def _profile(args: argparse.Namespace) -> None:
     print(f"{args.out}: {len(personas)} personas by {args.model} ({model.stage})")
 
 
-def _mapped(events: pl.DataFrame) -> survey.Refiner:
-    """A refiner that knows the catalogue's leaf of a title where it is sure; prints how many those are."""
-    counts = events.group_by("title", "category").agg(pl.len().alias("n"))
-    mapped = mapping.map_pairs(counts, mapping.load_mapper(sources=tuple(events["source"].unique())))
-    print("\n".join(coverage.coverage(mapped, counts).lines()))
-    return mapping.mapped_refiner(refine.refine_table, mapped)
+def _reader(args: argparse.Namespace, model: LoadedModel, sources: tuple[str, ...]) -> TextReader:
+    """Reads titles as those that the model was trained on were read; says where it cannot."""
+    changed: dict[str, dict[str, Any]] = {}
+    if args.map_categories:
+        changed["categories"] = {"map": True, "sources": sources}
+    if args.refiner_path:
+        changed["refine"] = {"path": args.refiner_path}
+    reader = reader_like(model.reading, model.schema.name, pathlib.Path(args.out).resolve().parent, changed)
+    if (then := model.reading["decides"]["refiner"]) != (now := reader.decides["refiner"]):
+        print(f"titles are refined by {now}, those of the model were by {then}")
+    return reader
 
 
 def _semantize(
-    events: pl.DataFrame, config: SemantizeConfig, tokenizer: Tokenizer, limit_users: int, refiner: survey.Refiner
+    events: pl.DataFrame, config: SemantizeConfig, tokenizer: Tokenizer, limit_users: int, reader: TextReader
 ) -> list[UserMub]:
     """The MUBs of the first users, read against the price bands of the whole log."""
     as_of = config.as_of_time() or pipeline.last_midnight(events.to_arrow())
     past = events.filter(pl.col("time") < as_of)
     if not past.height:
         raise InputError(f"--as_of: no event is before {config.as_of}; the log starts at {events['time'].min()}")
-    known = pipeline.survey_table(events.to_arrow(), config, refiner)
+    known = pipeline.survey_table(events.to_arrow(), config, reader.lexicon)
     if limit_users:
         first = past["user_id"].unique(maintain_order=True).head(limit_users)
         events = events.filter(pl.col("user_id").is_in(first.implode()))

@@ -8,6 +8,7 @@ from configs import quickstart
 from usergpt_jax import schema
 from usergpt_jax.core.config import to_dataclass
 from usergpt_jax.semantize import pipeline
+from usergpt_jax.semantize.config import SemantizeConfig
 
 AS_OF = datetime.datetime(2025, 7, 1)
 
@@ -29,7 +30,7 @@ def prepared():
         pl.col("price").cast(pl.Float32),
     )
     table = events.select(schema.EVENT_SCHEMA.names).to_arrow()
-    section = to_dataclass(pipeline.SemantizeConfig, quickstart.get_config().semantize, "semantize")
+    section = to_dataclass(SemantizeConfig, quickstart.get_config().semantize, "semantize")
     return [pipeline.prepare(table, section, pipeline.survey_table(table, section), AS_OF)]
 
 

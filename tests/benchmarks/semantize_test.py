@@ -12,6 +12,7 @@ from configs import quickstart
 from usergpt_jax import schema
 from usergpt_jax.core.config import to_dataclass
 from usergpt_jax.semantize import budget, pipeline, salience
+from usergpt_jax.semantize.config import SemantizeConfig
 
 AS_OF = datetime.datetime(2025, 3, 31)
 TITLES = [
@@ -64,7 +65,7 @@ def text_of_both(log, **changed):
 
     config = quickstart.get_config().semantize
     config.update(changed)
-    section = to_dataclass(pipeline.SemantizeConfig, config, "semantize")
+    section = to_dataclass(SemantizeConfig, config, "semantize")
     table = log.to_arrow()
     known = pipeline.survey_table(table, section)
     prepared = pipeline.prepare(table, section, known, AS_OF)

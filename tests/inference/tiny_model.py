@@ -44,7 +44,8 @@ def write_model(folder: pathlib.Path, stage: str, seed: int) -> pathlib.Path:
     tokenizer = _tokenizer()
     tokenizer.save(folder / "tokenizer")
     params = qwen3.init(qwen3.Qwen3Config(**TINY), tokenizer.vocab_size, jax.random.key(seed))
-    section = runpy.run_path(str(_QUICKSTART))["get_config"]().semantize
+    config = runpy.run_path(str(_QUICKSTART))["get_config"]()
+    section = config.semantize
     del section.workers  # the manifest of `2_mub` leaves out what decides speed alone
     card = {
         "model": TINY,
@@ -55,6 +56,11 @@ def write_model(folder: pathlib.Path, stage: str, seed: int) -> pathlib.Path:
         "tag_branch_tokens": 24,
         "summary_branch_tokens": 24,
         "semantize": section.to_dict(),
+        "reading": {
+            "refine": config.refine.to_dict(),
+            "categories": config.categories.to_dict(),
+            "decides": {"refiner": "table", "categories": {}},
+        },
         "stage": stage,
     }
     checkpoint.save_params(folder, params, card)

@@ -71,6 +71,43 @@ def test_the_first_users_are_profiled_as_in_the_whole_log(files, model):
     assert profile(files, model, "--limit_users", "1") == whole[:1]
 
 
+def change_card(folder, refine, categories):
+    path = folder / "5_rl/model/card.json"
+    card = json.loads(path.read_text())
+    card["reading"]["refine"] |= refine
+    card["reading"]["categories"] |= categories
+    path.write_text(json.dumps(card))
+
+
+def test_titles_are_read_as_those_that_the_model_learned_from(files, capsys):
+    model = write_model(files / "run/5_rl/model", "df_grpo", seed=0).parents[1]
+    (files / "log.csv").write_text("who,when,what\na,2024-05-01 10:00:00,Zhuangmei moisturising Lipsticks\n")
+    (files / "own.csv").write_text("category,leaf\n")
+    change_card(model, {"kind": "rules"}, {"map": True, "file": str(files / "own.csv")})
+    (persona,) = profile(files, model)
+    printed = capsys.readouterr().out
+    assert "titles are refined by rules-" in printed  # the card of this test says that they were by "table"
+    assert "categories" in printed
+    assert persona["mub"][0].endswith("| Lipstick")
+    assert list((files / "refined").glob("rules-*/segment-*.parquet"))
+
+
+def test_a_refiner_that_has_moved_is_named_and_can_be_given(files, capsys):
+    model = write_model(files / "run/5_rl/model", "df_grpo", seed=0).parents[1]
+    change_card(model, {"kind": "lm", "path": str(files / "gone")}, {})
+    for more, missing in ([], "gone"), (["--refiner_path", str(files / "new")], "new"):
+        with pytest.raises(SystemExit):
+            profile(files, model, *more)
+        assert f"{files / missing}: no refiner here" in capsys.readouterr().err
+
+
+def test_mapping_categories_may_be_asked_for(files, model, capsys):
+    profile(files, model)
+    assert "mapped" not in capsys.readouterr().out
+    profile(files, model, "--map-categories")
+    assert "other" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

@@ -116,7 +116,8 @@ def test_every_leaf_is_found_by_its_own_name(locale):
 
 def test_the_users_map_decides_first(known, mapper):
     given = {"Misc > Odds": "Umbrella", "Sale": "", "Play": "Toys > Games", "Drills": "Workwear > Service"}
-    mine = mapping.Mapper(known, mapper.prototypes, category_map.from_dict(given, known))
+    rows = [(row, *pair) for row, pair in enumerate(given.items(), start=1)]
+    mine = mapping.Mapper(known, mapper.prototypes, category_map.parse_map(rows, known, "map.csv"))
     assert leaf_of(mine, "Lipstick", "misc » odds") == ("Umbrella", "map")
     assert leaf_of(mine, "Lipstick", "Shop > Sale") == (None, "other")  # by the last part of a path
     assert leaf_of(mine, "Jigsaw", "Play") == ("Jigsaw Puzzle", "title")  # the title chooses in the level2

@@ -7,7 +7,8 @@ from ml_collections import ConfigDict
 
 from configs.quickstart import get_config
 from usergpt_jax import schema
-from usergpt_jax.semantize.pipeline import SemantizeConfig
+from usergpt_jax.semantize import coded
+from usergpt_jax.semantize.config import SemantizeConfig
 
 CATALOG = {  # category -> (source, titles)
     "Wet Wipes": (
@@ -75,6 +76,23 @@ def to_events(rows):
     return pl.DataFrame(full, schema=types).sort("user_id", "time", maintain_order=True)
 
 
+def to_log(events):
+    """A coded log of a shop from rows of user, hours, action, title and perhaps quantity; an item's id is its title."""
+    rows = [
+        {
+            "user_id": user,
+            "time": AS_OF + datetime.timedelta(hours=hours),
+            "source": "ecommerce",
+            "action": action,
+            "title": title,
+            "item_id": title,
+            "quantity": quantity[0] if quantity else None,
+        }
+        for user, hours, action, title, *quantity in events
+    ]
+    return coded.code(to_events(rows).to_arrow())
+
+
 @pytest.fixture
 def events():
     return make_events()
@@ -83,6 +101,11 @@ def events():
 @pytest.fixture
 def event_rows():
     return to_events
+
+
+@pytest.fixture
+def log_of():
+    return to_log
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import os
 import pathlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import sentencepiece
 
@@ -179,7 +179,6 @@ def train_sentencepiece(
       max_piece_chars: longest piece.
       seed: of the trainer's sampling.
     """
-    sentencepiece.set_random_generator_seed(seed)
     sample = list(texts)
     fragments = collections.Counter(_fragments(sample))
     for template in templates:
@@ -188,35 +187,58 @@ def train_sentencepiece(
     folder.mkdir(parents=True, exist_ok=True)
     seeds = folder / "seeds.tsv"
     seeds.write_text(_seed_pieces(fragments, max_piece_chars), encoding="utf-8")
+    model = train_unigram(
+        itertools.chain.from_iterable(itertools.repeat(*item) for item in fragments.items()),
+        vocab_size=vocab_size,
+        max_piece_chars=max_piece_chars,
+        seed=seed,
+        control_symbols=list(CONTROL),
+        user_defined_symbols=["\n", *(f"\nL{number}" for number in range(1, MAX_LINES + 1))],
+        seed_sentencepieces_file=str(seeds),
+        split_by_whitespace=False,
+        split_by_number=False,
+        split_by_unicode_script=False,
+    )
+    seeds.unlink()
+    tokenizer = SentencePieceTokenizer(model)
+    tokenizer.save(folder)
+    return tokenizer
+
+
+def train_unigram(
+    sentences: Iterator[str], *, vocab_size: int, max_piece_chars: int, seed: int, **options: Any
+) -> bytes:
+    """A sentencepiece model that gives text back as it was: byte fallback, no normalisation, spaces kept.
+
+    Args:
+      sentences: training sample.
+      vocab_size: ids wanted; fewer when the sample is too small for that many pieces.
+      max_piece_chars: longest piece.
+      seed: of the trainer's sampling.
+      **options: further ones of sentencepiece's trainer.
+    """
+    sentencepiece.set_random_generator_seed(seed)
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=itertools.chain.from_iterable(itertools.repeat(*item) for item in fragments.items()),
-        seed_sentencepieces_file=str(seeds),
+        sentence_iterator=sentences,
         model_writer=model,
         model_type="unigram",
         vocab_size=vocab_size,
         hard_vocab_limit=False,
         max_sentencepiece_length=max_piece_chars,
-        split_by_whitespace=False,
-        split_by_number=False,
-        split_by_unicode_script=False,
         byte_fallback=True,
         normalization_rule_name="identity",
         remove_extra_whitespaces=False,
         add_dummy_prefix=False,
-        control_symbols=list(CONTROL),
-        user_defined_symbols=["\n", *(f"\nL{number}" for number in range(1, MAX_LINES + 1))],
         pad_id=0,
         unk_id=1,
         bos_id=-1,
         eos_id=-1,
         num_threads=1,  # the order of sums, and so the pieces, must not depend on the machine
         minloglevel=2,
+        **options,
     )
-    seeds.unlink()
-    tokenizer = SentencePieceTokenizer(model.getvalue())
-    tokenizer.save(folder)
-    return tokenizer
+    return model.getvalue()
 
 
 def _fragments(texts: Iterable[str]) -> Iterator[str]:

@@ -1,16 +1,14 @@
 """A small tokenizer of pieces within words, with tokens that number words, for models that answer by pointing."""
 
-import io
 import os
 import pathlib
 from collections.abc import Iterable
 
-import sentencepiece
-
 from usergpt_jax.core.errors import InputError
-from usergpt_jax.corpus.tokenizer import CONTROL, SentencePieceTokenizer, load_tokenizer
+from usergpt_jax.corpus.tokenizer import CONTROL, SentencePieceTokenizer, load_tokenizer, train_unigram
 
 N_NUMBERS = 40
+_MAX_PIECE_CHARS = 16
 _NUMBERS = tuple(f"<|w{number}|>" for number in range(N_NUMBERS))
 _SYMBOLS = tuple(f"\u2581{mark}" for mark in "|;,[]()")  # one token each, with the space before it
 
@@ -61,29 +59,15 @@ def train_word_pieces(
     lines = [text for text in texts if text.strip()]
     if not lines:
         raise InputError("no text to train a tokenizer on")
-    sentencepiece.set_random_generator_seed(seed)
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(lines),
-        model_writer=model,
-        model_type="unigram",
+    model = train_unigram(
+        iter(lines),
         vocab_size=vocab_size,
-        hard_vocab_limit=False,
-        max_sentencepiece_length=16,
-        byte_fallback=True,
-        normalization_rule_name="identity",
-        remove_extra_whitespaces=False,
-        add_dummy_prefix=False,
-        split_digits=True,
+        max_piece_chars=_MAX_PIECE_CHARS,
+        seed=seed,
         control_symbols=[*CONTROL, *_NUMBERS],
         user_defined_symbols=list(_SYMBOLS),
-        pad_id=0,
-        unk_id=1,
-        bos_id=-1,
-        eos_id=-1,
-        num_threads=1,  # the order of sums, and so the pieces, must not depend on the machine
-        minloglevel=2,
+        split_digits=True,
     )
-    tokenizer = WordPieces(model.getvalue())
+    tokenizer = WordPieces(model)
     tokenizer.save(pathlib.Path(folder))
     return tokenizer

@@ -45,6 +45,7 @@ class LoadedModel:
       tag_branch_tokens: longest tag question and output together.
       summary_branch_tokens: likewise of the summary.
       semantize: the section `semantize` its MUBs were made with.
+      reading: how the titles in them were read; see `semantize.text_reader`.
       stage: the training stage that made it, e.g. "stage3".
     """
 
@@ -57,6 +58,7 @@ class LoadedModel:
     tag_branch_tokens: int
     summary_branch_tokens: int
     semantize: Mapping[str, Any]
+    reading: Mapping[str, Any]
     stage: str
 
 
@@ -101,7 +103,7 @@ def load_model(path: str | pathlib.Path, mesh_config: MeshConfig = ONE_DEVICE) -
         vocab_size, schema_name = card["vocab_size"], card["tag_schema"]
         fields = {
             name: card[name]
-            for name in ("trunk_tokens", "tag_branch_tokens", "summary_branch_tokens", "semantize", "stage")
+            for name in ("trunk_tokens", "tag_branch_tokens", "summary_branch_tokens", "semantize", "reading", "stage")
         }
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder / 'card.json'}: not a card of this program: {error}") from None

@@ -15,6 +15,7 @@ from usergpt_jax.core.errors import InputError
 from usergpt_jax.inference import generate
 from usergpt_jax.inference.generate import LoadedModel, UserLog
 from usergpt_jax.inference.persona import Persona, consolidate
+from usergpt_jax.models.sampler import SamplingConfig
 from usergpt_jax.schema import NA, TagSchema
 from usergpt_jax.tasks import summary, tag_prediction
 
@@ -44,9 +45,10 @@ class ProfileConfig:
     def __post_init__(self) -> None:
         if not 0.0 <= self.min_confidence <= 1.0:
             raise InputError(f"min_confidence: expected a share in [0, 1], got {self.min_confidence}")
-        for name in ("n_samples", "users_per_batch"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        if self.users_per_batch < 1:
+            raise InputError(f"users_per_batch: expected at least 1, got {self.users_per_batch}")
+        # What is wrong with these shall show before the log is read; the other two depend on the model.
+        SamplingConfig(self.n_samples, 1, self.temperature, self.top_k, self.top_p, stop_token=0).check()
         if not 0 <= self.seed < 2**31:
             raise InputError(f"seed: expected 0 to {2**31 - 1}, got {self.seed}")
 

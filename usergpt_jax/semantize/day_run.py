@@ -17,7 +17,7 @@ from usergpt_jax.core import run_dir
 from usergpt_jax.core.config import to_dataclass, to_plain
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.semantize import aggregate, coded, increment, names, part_work, pipeline, run, survey
-from usergpt_jax.semantize.pipeline import SemantizeConfig
+from usergpt_jax.semantize.config import SemantizeConfig
 from usergpt_jax.semantize.survey import Survey
 from usergpt_jax.semantize.text_reader import TextReader, text_reader
 
@@ -56,6 +56,7 @@ def run_day(config: Any, after: str, on_change: str) -> None:
         print(f"{config.run_dir}/{run.MUB}: reused")
         return
     stage.clear()
+    reader.save(stage.path)
     before = pathlib.Path(after) / run.MUB
     shutil.copytree(before / part_work.TOKENIZER, stage.path / part_work.TOKENIZER)
     log = _Log(before / increment.FOLDER, run.event_parts(stage.run / run.EVENTS), section)

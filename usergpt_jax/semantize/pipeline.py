@@ -1,93 +1,26 @@
 """Semantization as a pure function: events in, one MUB a user out."""
 
-import dataclasses
 import datetime
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from usergpt_jax import gazetteer, schema
-from usergpt_jax.core.config import ConfigError
+from usergpt_jax import schema
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.corpus.tokenizer import Tokenizer
-from usergpt_jax.semantize import aggregate, budget, coded, damp, refine, returns, salience, sizes, survey
+from usergpt_jax.semantize import aggregate, budget, coded, damp, measure, returns, salience, sizes, survey
 from usergpt_jax.semantize import names as names_lib
 from usergpt_jax.semantize.coded import Coded
-from usergpt_jax.semantize.names import Names
+from usergpt_jax.semantize.config import SemantizeConfig
+from usergpt_jax.semantize.names import Lexicon, Names
 from usergpt_jax.semantize.salience import Slices
 from usergpt_jax.semantize.survey import Survey
 from usergpt_jax.semantize.token_count import Counter
 
 AsOf = datetime.datetime | pl.DataFrame  # one time for all users, or a table of `user_id`, `as_of`
-MIN_MUB_TOKENS = 32  # a line needs about ten
-
-
-@dataclasses.dataclass(frozen=True)
-class SemantizeConfig:
-    """The section `semantize`.
-
-    Attributes:
-      as_of: date "YYYY-MM-DD" up to which events count; "" takes the truth's, or the day after the log's last event.
-      recent_days: days before `as_of` that keep every action, one slice a day.
-      monthly_months: months before those that keep `distant_actions`, one slice a month; older ones a slice a year.
-      distant_actions: actions with lasting weight.
-      top_k: entities kept a slice.
-      top_places: cities, and as many areas of cities, kept a slice; a travel slice keeps `top_k` cities.
-      attribute_kinds: of `names_lib.ATTRIBUTE_KINDS`, most telling first.
-      max_attributes: attributes kept an entity.
-      min_band_purchases: priced purchases of a category in the log below which none is called premium or budget.
-      max_repeats_a_day: events about one title by one action on one day that count; see `damp`.
-      max_browsing_a_day: searches and clicks of a day above which none of them counts.
-      max_mub_tokens: bound of a user's MUB.
-      keep_state: whether to keep what a later day needs to be added (`increment`).
-      workers: parts semantized side by side; decides memory and speed, never results.
-    """
-
-    as_of: str
-    recent_days: int
-    monthly_months: int
-    distant_actions: tuple[str, ...]
-    top_k: int
-    top_places: int
-    attribute_kinds: tuple[str, ...]
-    max_attributes: int
-    min_band_purchases: int
-    max_repeats_a_day: int
-    max_browsing_a_day: int
-    max_mub_tokens: int
-    keep_state: bool
-    workers: int
-
-    def __post_init__(self):
-        """Raises `ConfigError` for a value out of range."""
-        for name, least in (
-            ("recent_days", 0),
-            ("monthly_months", 0),
-            ("top_k", 1),
-            ("top_places", 0),
-            ("max_attributes", 0),
-            ("min_band_purchases", 1),
-            ("max_repeats_a_day", 1),
-            ("max_browsing_a_day", 1),
-            ("max_mub_tokens", MIN_MUB_TOKENS),
-            ("workers", 1),
-        ):
-            if getattr(self, name) < least:
-                raise ConfigError(f"config.semantize.{name}: expected at least {least}, got {getattr(self, name)}")
-        for name, allowed in (("distant_actions", schema.ACTIONS), ("attribute_kinds", names_lib.ATTRIBUTE_KINDS)):
-            if unknown := sorted(set(getattr(self, name)) - set(allowed)):
-                message = f"unknown value {unknown[0]!r}; expected some of {', '.join(allowed)}"
-                raise ConfigError(f"config.semantize.{name}: {message}")
-        self.as_of_time()
-
-    def as_of_time(self) -> datetime.datetime | None:
-        """`as_of` as a time, None when it is not fixed."""
-        try:
-            return datetime.datetime.strptime(self.as_of, "%Y-%m-%d") if self.as_of else None
-        except ValueError:
-            raise ConfigError(f"config.semantize.as_of: expected YYYY-MM-DD, got {self.as_of!r}") from None
 
 
 class Semantized(NamedTuple):
@@ -156,11 +89,10 @@ def semantize_events(
 def survey_table(
     table: pa.Table,
     config: SemantizeConfig,
-    refiner: survey.Refiner = refine.refine_table,
-    locale: str = gazetteer.ANY,
+    read: Callable[[survey.Texts], Lexicon] = survey.lexicon_of,
 ) -> Survey:
-    """The survey of a log in memory; `locale` is the one whose cities are known."""
-    lexicon = survey.lexicon_of(survey.texts_of(table), refiner, locale)
+    """The survey of a log in memory; `read` refines its texts."""
+    lexicon = read(survey.texts_of(table))
     log = coded.code(table)
     counted = survey.merge_tallies([survey.tally(log, names_lib.names_of(log, lexicon))])
     return survey.survey_of(lexicon, counted, min_band_purchases=config.min_band_purchases)
@@ -235,27 +167,34 @@ def finish(
     top = salience.top_k(slices, config.top_k, config.top_places)
     written = budget.fit(top, config.max_mub_tokens, counter)
     raw, head = sizes.raw(log, counter)
-    refined = sizes.refined(log, prepared.names, prepared.band, head, config.attribute_kinds, counter)
-    n_users = len(log.users)
-    n_events = np.bincount(log.user, minlength=n_users)
-    users = pl.DataFrame(
-        {
-            "user": np.arange(n_users, dtype=np.int32),
-            "user_id": log.users,
-            "as_of": pl.from_epoch(pl.Series(prepared.windows.as_of), time_unit="s"),
-            "n_events": n_events.astype(np.int32),
-            **{
-                f"raw_{unit}": np.bincount(log.user, weights=size, minlength=n_users).astype(np.int64)
-                for unit, size in zip(("chars", "tokens"), raw, strict=True)
-            },
-        }
-    )
-    if base is not None:
-        users = _with_base(users, base)
-    mub = (
+    users = measure.users(log, prepared.windows, raw)
+    mub = _mub_table(users if base is None else measure.with_base(users, base), written)
+    steps = {
+        "raw": measure.total(mub, "raw"),
+        "refined": sizes.refined(log, prepared.names, prepared.band, head, config.attribute_kinds, counter),
+        "aggregated": budget.size(slices, counter),
+        "top_k": budget.size(top, counter),
+        "mub": measure.total(mub, "mub"),
+    }
+    counts = {
+        "users": mub.height,
+        "users_without_lines": int((mub["n_lines"] == 0).sum()),
+        "events": len(log),
+        **prepared.counts,
+        **measure.filtered(log, prepared.names),
+        **measure.kept(mub, written, slices, top),
+        **measure.named(steps),
+    }
+    return Semantized(mub.select(schema.MUB_SCHEMA.names), counts, raw)
+
+
+def _mub_table(users: pl.DataFrame, written: pl.DataFrame) -> pl.DataFrame:
+    """Users that have an event, with what was written of them, sorted; see `measure.users` and `budget.fit`."""
+    return (
         users.filter(pl.col("n_events") > 0)
         .join(written, on="user", how="left")
         .with_columns(
+            pl.col("as_of").cast(pl.Datetime("ms")),
             pl.col("mub").fill_null(""),
             pl.col("refs").fill_null([]),
             pl.col("n_lines").fill_null(0),
@@ -264,36 +203,3 @@ def finish(
         )
         .sort("user_id")
     )
-    dropped = np.bincount(prepared.names.dropped[log.title] + 1, minlength=len(names_lib.REASONS) + 1)[1:]
-    counts = {
-        "users": mub.height,
-        "users_without_lines": int((mub["n_lines"] == 0).sum()),
-        "events": len(log),
-        **prepared.counts,
-        **{f"filtered_{reason}": int(n) for reason, n in zip(names_lib.REASONS, dropped, strict=True)},
-        "events_in_slices": int(slices.lines["count"].sum()),
-        "events_in_lines": int(mub["refs"].list.eval(pl.element().list.len()).list.sum().sum()),
-        "lines": int(mub["n_lines"].sum()),
-        "lines_before_budget": top.items["slice"].n_unique(),
-        "items": int(written["n_items"].sum()),
-        "items_before_top_k": slices.items.height,
-        "items_before_budget": top.items.height,
-    }
-    steps = {
-        "raw": (int(mub["raw_chars"].sum()), int(mub["raw_tokens"].sum())),
-        "refined": refined,
-        "aggregated": budget.size(slices, counter),
-        "top_k": budget.size(top, counter),
-        "mub": (int(mub["mub_chars"].sum()), int(mub["mub_tokens"].sum())),
-    }
-    for step, pair in steps.items():
-        counts |= {f"{step}_{unit}": size for unit, size in zip(("chars", "tokens"), pair, strict=True)}
-    fields = [pl.col(name) for name in schema.MUB_SCHEMA.names]
-    return Semantized(mub.with_columns(pl.col("as_of").cast(pl.Datetime("ms"))).select(fields), counts, raw)
-
-
-def _with_base(users: pl.DataFrame, base: pl.DataFrame) -> pl.DataFrame:
-    sums = ("n_events", "raw_chars", "raw_tokens")
-    both = users.join(base, on="user_id", how="full", coalesce=True, suffix="_base")
-    added = [(pl.col(name).fill_null(0) + pl.col(f"{name}_base").fill_null(0)).cast(users[name].dtype) for name in sums]
-    return both.with_columns(*added, pl.coalesce("as_of", "as_of_base")).select(users.columns)

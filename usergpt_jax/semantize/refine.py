@@ -35,7 +35,10 @@ _DESIGN = r"(?:\w+ ){1,2}(?:design|motif|pattern|print)s?\b"
 _ANIMALS = r"cats?|kittens?|dogs?|pupp(?:y|ies)"
 _ANIMAL_GOODS = r"(?:baskets?|beds?|biscuits?|bowls?|coats?|collars?|food|leads?|litter|shampoo|toys?|treats?)\b"
 _PERSONS = r"girl|boy|lady"
-_WEAR = r"(?:clothes|coats?|dress(?:es)?|hats?|jackets?|jeans|outfits?|pyjamas|shirts?|shoes?|shorts|skirts?|socks?|swimsuits?|trousers)\b"
+_WEAR = (
+    r"(?:clothes|coats?|dress(?:es)?|hats?|jackets?|jeans|outfits?|pyjamas|shirts?|shoes?|shorts|skirts?|socks?|"
+    r"swimsuits?|trousers)\b"
+)
 _LEAF = r"^.*(?:>|::|\||\s/\s|»)"
 
 
@@ -108,7 +111,8 @@ def _attributes() -> list[pl.Expr]:
 def _without_motifs(text: pl.Expr) -> pl.Expr:
     """A title in lower case, without persons and animals that are its motif: a girl on a lunch box does not buy it.
 
-    One that follows "for" stays, an animal before what animals need, a person before what is worn; so do plural persons.
+    One that follows "for" stays, an animal before what animals need, a person before what is worn; so do persons in the
+    plural.
     """
     motifs = f"{_ANIMALS}|{_PERSONS}"
     kept = text.str.replace_all(_DESIGN, " ").str.replace_all(

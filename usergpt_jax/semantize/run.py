@@ -18,14 +18,14 @@ from usergpt_jax.core.config import ConfigError, to_dataclass, to_plain
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.corpus.tokenizer import Tokenizer, load_tokenizer, train_sentencepiece
 from usergpt_jax.semantize import aggregate, budget, increment, part_work, pipeline, salience, survey
+from usergpt_jax.semantize.config import SemantizeConfig
 from usergpt_jax.semantize.part_work import PartWork
-from usergpt_jax.semantize.pipeline import SemantizeConfig
 from usergpt_jax.semantize.survey import Survey
 from usergpt_jax.semantize.text_reader import TextReader, text_reader
 from usergpt_jax.tasks.wording import wording
 
 EVENTS, MUB = "1_events", "2_mub"
-FORMAT = 2
+FORMAT = 3
 T = TypeVar("T")
 Executor = Callable[[Callable[[int], Any], Sequence[int]], Iterator[Any]]  # results of all numbers, in any order
 _SAMPLE_USERS = 400  # the tokenizer learns from so many users' lines, spread over the log
@@ -81,6 +81,7 @@ def run(config: Any, on_change: str, executor: Executor | None = None) -> None:
         print(f"{config.run_dir}/{MUB}: reused")
         return
     stage.clear()
+    reader.save(stage.path)
     work = _work(stage, section)
     execute = executor or functools.partial(side_by_side, workers=section.workers)
     numbers = range(len(work.parts))

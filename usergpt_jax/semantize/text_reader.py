@@ -2,8 +2,12 @@
 
 import dataclasses
 import hashlib
+import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
+
+from ml_collections import ConfigDict
 
 from usergpt_jax import schema, tags
 from usergpt_jax.core.config import ConfigError, to_dataclass, to_plain
@@ -12,6 +16,8 @@ from usergpt_jax.semantize.categories import coverage, mapping
 from usergpt_jax.semantize.names import Lexicon
 from usergpt_jax.semantize.refiners.choose import Chosen, ChosenRefiner, choose
 from usergpt_jax.semantize.survey import Texts
+
+READING = "reading.json"  # of a stage's folder: the sections `refine` and `categories`, and `decides`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,19 +44,29 @@ class CategoriesConfig:
         if unknown := sorted(set(self.sources) - set(schema.SOURCES)):
             expected = ", ".join(schema.SOURCES)
             raise ConfigError(f"config.categories.sources: unknown {unknown[0]!r}; expected some of {expected}")
+        if self.file and not self.map:
+            raise ConfigError(f"config.categories.file: {self.file!r} is given, but config.categories.map is False")
 
 
 class TextReader:
     """Reads texts as a config says.
 
     Attributes:
-      decides: what of it decides the names, JSON-ready.
+      sections: `refine` and `categories` of the config with absolute paths, JSON-ready.
+      decides: what of them decides the names, JSON-ready.
       counts: of the last reading: titles refined and fallen back by reason, and mapped by step.
     """
 
-    def __init__(self, refiner: Chosen, mapper: mapping.Mapper | None, locale: str, decides: dict[str, Any]):
+    def __init__(
+        self,
+        refiner: Chosen,
+        mapper: mapping.Mapper | None,
+        locale: str,
+        sections: dict[str, Any],
+        decides: dict[str, Any],
+    ):
         self._refiner, self._mapper, self._locale = refiner, mapper, locale
-        self.decides = decides
+        self.sections, self.decides = sections, decides
         self.counts: dict[str, int] = {}
 
     def lexicon(self, texts: Texts) -> Lexicon:
@@ -66,6 +82,11 @@ class TextReader:
         self.counts = {**self._refiner.counts, **mapped_counts}
         return lexicon
 
+    def save(self, folder: pathlib.Path) -> None:
+        """Writes `READING`, so that a model made of this text can read other logs alike."""
+        text = json.dumps({**self.sections, "decides": self.decides}, indent=2)
+        (folder / READING).write_text(text + "\n", encoding="utf-8")
+
 
 def text_reader(config: Any) -> TextReader:
     """The reader of a config, by its sections `refine` and `categories` and the market of `tag_schema`.
@@ -74,7 +95,8 @@ def text_reader(config: Any) -> TextReader:
       InputError: a value out of range, a missing model or file, or a server's address or key.
     """
     categories = to_dataclass(CategoriesConfig, config.categories, "categories")
-    refiner = choose(to_dataclass(ChosenRefiner, config.refine, "refine"), config.run_dir)
+    chosen = to_dataclass(ChosenRefiner, config.refine, "refine")
+    refiner = choose(chosen, config.run_dir)
     locale = tags.locale_of(config.tag_schema)
     mapper = None
     if categories.map:
@@ -89,4 +111,30 @@ def text_reader(config: Any) -> TextReader:
         "refiner": refiner.identity,
         "categories": {**to_plain(categories), "file": hashlib.sha256(file).hexdigest()} if mapper else {},
     }
-    return TextReader(refiner, mapper, locale, decides)
+    sections = {
+        "refine": {**to_plain(chosen), "path": _absolute(chosen.path or config.run_dir) if chosen.kind == "lm" else ""},
+        "categories": {**to_plain(categories), "file": _absolute(categories.file) if categories.file else ""},
+    }
+    return TextReader(refiner, mapper, locale, sections, decides)
+
+
+def reader_like(
+    reading: Mapping[str, Any], tag_schema: str, folder: pathlib.Path, changed: Mapping[str, Mapping[str, Any]]
+) -> TextReader:
+    """A reader as another run had it.
+
+    Args:
+      reading: of that run.
+      tag_schema: of that run.
+      folder: where the refiner keeps its answers, in `refined`.
+      changed: what differs in its sections.
+
+    Raises:
+      InputError: as `text_reader`.
+    """
+    sections = {name: {**reading[name], **changed.get(name, {})} for name in ("refine", "categories")}
+    return text_reader(ConfigDict({**sections, "tag_schema": tag_schema, "run_dir": str(folder)}))
+
+
+def _absolute(path: str) -> str:
+    return str(pathlib.Path(path).resolve())

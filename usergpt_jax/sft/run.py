@@ -1,6 +1,7 @@
 """Stage `sft`: the three curriculum stages, each starting from the model of the one before."""
 
 import dataclasses
+import json
 import pathlib
 import shutil
 from typing import Any
@@ -111,6 +112,7 @@ def run(config: ConfigDict, on_change: str) -> None:
         "tag_branch_tokens": cfg.tag_branch_tokens,
         "summary_branch_tokens": cfg.summary_branch_tokens,
         "semantize": run_dir.read_manifest(stage.run, "2_mub").config["semantize"],  # of the data, not of this call
+        "reading": json.loads((stage.run / "2_mub" / "reading.json").read_text(encoding="utf-8")),
     }
     counts: dict[str, Any] = {"parameters": qwen3.n_params(params), "vocab_size": tokenizer.vocab_size}
     for index, name in enumerate(STAGES):

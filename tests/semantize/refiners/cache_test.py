@@ -2,8 +2,7 @@ import polars as pl
 import pytest
 
 from usergpt_jax.core.errors import InputError
-from usergpt_jax.semantize.refiners import cache
-from usergpt_jax.semantize.refiners.answers import SCHEMA, UNREACHABLE
+from usergpt_jax.semantize.refiners.answers import SCHEMA, UNREACHABLE, as_columns
 from usergpt_jax.semantize.refiners.cache import Refiner, look_up, refiner_folder
 
 
@@ -100,9 +99,9 @@ def test_a_broken_segment_is_named(tmp_path):
         look_up(tmp_path, upper.refiner(), pairs("a"))
 
 
-def test_cached_keeps_the_contract_of_the_table(tmp_path):
-    table = cache.cached(tmp_path, Upper().refiner())(pairs("a", "b"))
+def test_answers_of_the_cache_keep_the_contract_of_the_table(tmp_path):
+    table = as_columns(look_up(tmp_path, Upper().refiner(), pairs("a", "b")).answers)
     assert table.columns == ["title", "category", "entity", "size", "audience", "brand"]
     assert table["entity"].to_list() == ["A", "B"]
-    empty = cache.cached(tmp_path, Upper().refiner())(pairs())
+    empty = as_columns(look_up(tmp_path, Upper().refiner(), pairs()).answers)
     assert empty.is_empty()

@@ -9,12 +9,18 @@ import polars as pl
 import pytest
 
 from usergpt_jax.core.errors import InputError
-from usergpt_jax.semantize.refiners import endpoint
+from usergpt_jax.semantize.refiners import chat_client, endpoint
 from usergpt_jax.semantize.refiners.cache import look_up
-from usergpt_jax.semantize.refiners.chat_client import ChatServer
-from usergpt_jax.semantize.refiners.endpoint import EndpointConfig, connect, lines, question
+from usergpt_jax.semantize.refiners.chat_client import EndpointConfig
+from usergpt_jax.semantize.refiners.endpoint import connect, lines, question
 
 PAIRS = [("Woodrow Display Shelf Four Tier", "Shelves"), ("Zulang Tea", None), ("Movit Yoga Mat", None)]
+
+
+@pytest.fixture(autouse=True)
+def patience_and_key(monkeypatch):
+    monkeypatch.setattr(chat_client, "_FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setenv("REFINER_KEY", "secret")
 
 
 def table(pairs=PAIRS):
@@ -62,16 +68,14 @@ def stub(reply):
 
 def config(url, **changes):
     given = {
-        "url": url, "model": "m", "key_variable": "", "titles_per_request": 2, "concurrency": 2,
+        "url": url, "model": "m", "key_variable": "REFINER_KEY", "titles_per_request": 2, "concurrency": 2,
         "timeout_seconds": 5.0, "max_attempts": 3, "thinking_tokens": 0,
     }  # fmt: skip
     return EndpointConfig(**(given | changes))
 
 
 def refiner(url, **changes):
-    cfg = config(url, **changes)
-    server = ChatServer(url, "m", "secret", cfg.timeout_seconds, cfg.max_attempts, first_wait_seconds=0.01)
-    return connect(cfg, server)
+    return connect(config(url, **changes))
 
 
 def right(body):
@@ -188,16 +192,15 @@ def test_numbered_lines_are_read(text, answers):
 def test_identity_follows_model_and_wording(monkeypatch):
     one = refiner("http://x/v1").identity
     assert one == refiner("http://y/v1").identity
-    assert one != connect(config("http://x/v1", model="other")).identity
+    assert one != refiner("http://x/v1", model="other").identity
     monkeypatch.setattr(endpoint.refinement, "INSTRUCTIONS", "other words")
     assert one != refiner("http://x/v1").identity
 
 
 def test_key_and_address_are_checked(monkeypatch):
-    monkeypatch.delenv("REFINER_KEY", raising=False)
-    with pytest.raises(InputError, match="REFINER_KEY"):
-        connect(config("http://x", key_variable="REFINER_KEY"))
+    assert "secret" not in repr(refiner("http://x"))
     with pytest.raises(InputError, match="http://"):
-        connect(config("x"))
-    monkeypatch.setenv("REFINER_KEY", "k")
-    assert "k" not in repr(config("http://x", key_variable="REFINER_KEY").server()).replace("key", "")
+        refiner("x")
+    monkeypatch.delenv("REFINER_KEY")
+    with pytest.raises(InputError, match="REFINER_KEY"):
+        refiner("http://x")

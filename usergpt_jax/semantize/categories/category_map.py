@@ -61,11 +61,6 @@ def parse_map(rows: Iterable[tuple[int, str | None, str | None]], leaves: Leaves
     return targets
 
 
-def from_dict(given: Mapping[str, str], leaves: Leaves, name: str = "category map") -> dict[str, Target]:
-    """The same from a dict; see `parse_map`."""
-    return parse_map(((row, *pair) for row, pair in enumerate(given.items(), start=1)), leaves, name)
-
-
 def look_up(category: str, targets: Mapping[str, Target]) -> Target | None:
     """The target of a category: of its whole path, else of its last part."""
     path = normal(category)

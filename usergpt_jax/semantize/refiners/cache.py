@@ -10,14 +10,13 @@ import collections
 import os
 import pathlib
 import uuid
-from collections.abc import Callable
 from typing import NamedTuple
 
 import polars as pl
 from tqdm import tqdm
 
 from usergpt_jax.core.errors import InputError
-from usergpt_jax.semantize.refiners.answers import SCHEMA, UNREACHABLE, Answers, as_columns
+from usergpt_jax.semantize.refiners.answers import SCHEMA, UNREACHABLE, Answers
 
 _MAX_SEGMENTS = 32  # more are merged into one
 _KEYS = ("title", "category")
@@ -74,11 +73,6 @@ def look_up(folder: str | os.PathLike[str], refiner: Refiner, pairs: pl.DataFram
     reasons = collections.Counter(answers["fallback"].drop_nulls())
     counts = {"known": pairs.height - missing.height, "made": missing.height}
     return Looked(answers, counts | {f"fallback_{reason}": n for reason, n in sorted(reasons.items())})
-
-
-def cached(folder: str | os.PathLike[str], refiner: Refiner) -> Callable[[pl.DataFrame], pl.DataFrame]:
-    """The refiner behind its cache, with the contract of `refine.refine_table`."""
-    return lambda pairs: as_columns(look_up(folder, refiner, pairs).answers)
 
 
 def _read(own: pathlib.Path) -> pl.DataFrame:

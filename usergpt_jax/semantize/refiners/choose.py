@@ -9,8 +9,9 @@ import polars as pl
 from usergpt_jax.core.config import ConfigError
 from usergpt_jax.semantize import refine
 from usergpt_jax.semantize.refiners import cache, endpoint, lm, rules
+from usergpt_jax.semantize.refiners.answers import as_columns
 from usergpt_jax.semantize.refiners.cache import Refiner
-from usergpt_jax.semantize.refiners.endpoint import EndpointConfig
+from usergpt_jax.semantize.refiners.chat_client import EndpointConfig
 
 KINDS = ("table", "rules", "lm", "endpoint")
 CACHE = "refined"  # folder of a run
@@ -54,7 +55,7 @@ class Chosen:
             return refine.refine_table(pairs)
         looked = cache.look_up(self._folder, self._refiner, pairs)
         self.counts = {f"refined_{name}": n for name, n in looked.counts.items()}
-        return cache.as_columns(looked.answers)
+        return as_columns(looked.answers)
 
 
 def choose(config: ChosenRefiner, run: str | pathlib.Path) -> Chosen:

@@ -5,7 +5,6 @@ believed only as far as the title holds it.
 """
 
 import concurrent.futures
-import dataclasses
 import hashlib
 import os
 import re
@@ -13,12 +12,11 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from usergpt_jax.core.config import require_positive
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.semantize.refiners import chat_client, rules
 from usergpt_jax.semantize.refiners.answers import checked
 from usergpt_jax.semantize.refiners.cache import Refiner
-from usergpt_jax.semantize.refiners.chat_client import ChatServer
+from usergpt_jax.semantize.refiners.chat_client import EndpointConfig
 from usergpt_jax.tasks import refinement
 
 _LINE = re.compile(r"^\s*(\d+)\s*[.):]\s*(.+?)\s*$", re.MULTILINE)
@@ -27,69 +25,27 @@ _FORBIDDEN = re.compile(r"[<>\x00-\x1f\x7f\u2028\u2029]")
 _TOKENS_A_TITLE = 48
 
 
-@dataclasses.dataclass(frozen=True)
-class EndpointConfig:
-    """How a server is asked.
-
-    Attributes:
-      url: base such as "http://localhost:8000/v1".
-      model: its name there.
-      key_variable: environment variable that holds the key; "" for none.
-      titles_per_request: titles in one question.
-      concurrency: questions under way at once.
-      timeout_seconds: of one attempt.
-      max_attempts: tries a question.
-      thinking_tokens: what a model may write before its answer.
-    """
-
-    url: str
-    model: str
-    key_variable: str
-    titles_per_request: int
-    concurrency: int
-    timeout_seconds: float
-    max_attempts: int
-    thinking_tokens: int
-
-    def __post_init__(self) -> None:
-        names = ("titles_per_request", "concurrency", "timeout_seconds", "max_attempts")
-        require_positive({name: getattr(self, name) for name in names}, "refine.endpoint")
-
-    def server(self) -> ChatServer:
-        """The server, its key read from the environment.
-
-        Raises:
-          InputError: the variable is not set, or the address is none.
-        """
-        if not self.url.startswith(("http://", "https://")):
-            raise InputError(f"config.refine.endpoint.url: expected http:// or https://, got {self.url!r}")
-        key = os.environ.get(self.key_variable, "") if self.key_variable else ""
-        if self.key_variable and not key:
-            raise InputError(f"config.refine.endpoint.key_variable: the environment has no {self.key_variable}")
-        return ChatServer(self.url, self.model, key, self.timeout_seconds, self.max_attempts)
-
-
-def connect(config: EndpointConfig, server: ChatServer | None = None) -> Refiner:
-    """The refiner of a server.
-
-    Args:
-      config: how it is asked.
-      server: instead of the config's.
+def connect(config: EndpointConfig) -> Refiner:
+    """The refiner of a server, its key read from the environment.
 
     Raises:
       InputError: key or address are missing.
     """
-    chosen = server or config.server()
+    if not config.url.startswith(("http://", "https://")):
+        raise InputError(f"config.refine.endpoint.url: expected http:// or https://, got {config.url!r}")
+    key = os.environ.get(config.key_variable, "") if config.key_variable else ""
+    if config.key_variable and not key:
+        raise InputError(f"config.refine.endpoint.key_variable: the environment has no {config.key_variable}")
     wording = f"{config.model}\n{refinement.INSTRUCTIONS}\n{config.titles_per_request}"
 
     def answers(pairs: pl.DataFrame) -> pl.DataFrame:
-        return checked(pairs, ask_all(config, chosen, pairs.rows()), rules.answers)
+        return checked(pairs, ask_all(config, key, pairs.rows()), rules.answers)
 
     identity = rules.with_rules(hashlib.sha256(wording.encode()).hexdigest())
     return Refiner("endpoint", identity, answers, config.titles_per_request * config.concurrency * 4)
 
 
-def ask_all(config: EndpointConfig, server: ChatServer, pairs: Sequence[tuple[str, str | None]]) -> list[str | None]:
+def ask_all(config: EndpointConfig, key: str, pairs: Sequence[tuple[str, str | None]]) -> list[str | None]:
     """What the server writes for each pair: "" when it left the pair out, None when it gave no answer at all.
 
     Raises:
@@ -102,7 +58,7 @@ def ask_all(config: EndpointConfig, server: ChatServer, pairs: Sequence[tuple[st
     def one(group: Sequence[tuple[str, str | None]]) -> list[str | None]:
         max_tokens = _TOKENS_A_TITLE * len(group) + config.thinking_tokens
         try:
-            text = chat_client.ask(server, refinement.INSTRUCTIONS, question(group), max_tokens)
+            text = chat_client.ask(config, key, refinement.INSTRUCTIONS, question(group), max_tokens)
         except chat_client.Unreachable as error:
             failures.append(str(error))
             return [None] * len(group)
