@@ -22,7 +22,7 @@ from usergpt_jax.inference.generate import LoadedModel
 from usergpt_jax.inference.profile import ProfileConfig, UserMub
 from usergpt_jax.semantize import pipeline
 from usergpt_jax.semantize.config import SemantizeConfig
-from usergpt_jax.semantize.ingest import read_log
+from usergpt_jax.semantize.ingest import log_files, read_log
 from usergpt_jax.semantize.ingest.event_map import load_map
 from usergpt_jax.semantize.text_reader import TextReader, reader_like
 
@@ -64,7 +64,8 @@ def _profile(args: argparse.Namespace) -> None:
     config = ProfileConfig(**{field.name: getattr(args, field.name) for field in dataclasses.fields(ProfileConfig)})
     if args.limit_users < 0:
         raise InputError(f"--limit_users: expected 0 (all) or more, got {args.limit_users}")
-    profile.check_writable(args.out, args.events)
+    files, _ = log_files.find(args.events)
+    profile.check_writable(args.out, (args.map, args.salt_file, *(file.path for file in files)))
     mapping = load_map(args.map)
     model = generate.load_model(args.model)
     semantize = to_dataclass(SemantizeConfig, {**model.semantize, "workers": 1}, "semantize")
@@ -89,6 +90,8 @@ def _reader(args: argparse.Namespace, model: LoadedModel, sources: tuple[str, ..
     if args.map_categories:
         changed["categories"] = {"map": True, "sources": sources}
     if args.refiner_path:
+        if model.reading["refine"]["kind"] != "lm":
+            raise InputError(f"--refiner_path: the model's titles were refined by {model.reading['refine']['kind']!r}")
         changed["refine"] = {"path": args.refiner_path}
     reader = reader_like(model.reading, model.schema.name, pathlib.Path(args.out).resolve().parent, changed)
     if (then := model.reading["decides"]["refiner"]) != (now := reader.decides["refiner"]):
@@ -104,7 +107,7 @@ def _semantize(
     past = events.filter(pl.col("time") < as_of)
     if not past.height:
         raise InputError(f"--as_of: no event is before {config.as_of}; the log starts at {events['time'].min()}")
-    known = pipeline.survey_table(events.to_arrow(), config, reader.lexicon)
+    known = pipeline.survey_table(events.to_arrow(), config, as_of, reader.lexicon)
     if limit_users:
         first = past["user_id"].unique(maintain_order=True).head(limit_users)
         events = events.filter(pl.col("user_id").is_in(first.implode()))

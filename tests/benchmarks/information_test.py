@@ -31,7 +31,7 @@ def prepared():
     )
     table = events.select(schema.EVENT_SCHEMA.names).to_arrow()
     section = to_dataclass(SemantizeConfig, quickstart.get_config().semantize, "semantize")
-    return [pipeline.prepare(table, section, pipeline.survey_table(table, section), AS_OF)]
+    return [pipeline.prepare(table, section, pipeline.survey_table(table, section, AS_OF), AS_OF)]
 
 
 def test_a_raw_bag_holds_words_of_titles_and_places_and_categories(prepared):

@@ -67,7 +67,7 @@ def text_of_both(log, **changed):
     config.update(changed)
     section = to_dataclass(SemantizeConfig, config, "semantize")
     table = log.to_arrow()
-    known = pipeline.survey_table(table, section)
+    known = pipeline.survey_table(table, section, AS_OF)
     prepared = pipeline.prepare(table, section, known, AS_OF)
     top = salience.top_k(prepared.slices, section.top_k, section.top_places)
     made = budget.write_all(top)

@@ -33,6 +33,30 @@ def test_another_config_is_redone_on_request(tmp_path):
     assert run_dir.read_manifest(tmp_path, "1_a").config == {"n": 2}
 
 
+def test_a_finished_stage_stays_until_its_successor_is_finished(tmp_path):
+    make(tmp_path)
+    stage = run_dir.open_stage(tmp_path, "1_a", config={"n": 2}, on_change="redo")
+    assert stage is not None
+    assert run_dir.read_manifest(tmp_path, "1_a").config == {"n": 1}
+    stage.finish({})
+    assert run_dir.read_manifest(tmp_path, "1_a").config == {"n": 2}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1_a"]
+
+
+def test_a_kill_between_the_old_folder_and_the_new_one_loses_neither_for_good(tmp_path, monkeypatch):
+    make(tmp_path)
+    stage = run_dir.open_stage(tmp_path, "1_a", config={"n": 2}, on_change="redo")
+    renames = iter((run_dir.os.rename, None))
+    monkeypatch.setattr(run_dir.os, "rename", lambda *paths: next(renames)(*paths))
+    with pytest.raises(TypeError):
+        stage.finish({})
+    monkeypatch.undo()
+    assert not (tmp_path / "1_a").exists()
+    assert make(tmp_path) is None  # the old one is there again
+    assert make(tmp_path, config={"n": 2}, on_change="redo") is not None
+    assert run_dir.read_manifest(tmp_path, "1_a").config == {"n": 2}
+
+
 def test_a_changed_input_makes_the_next_stage_stale(tmp_path):
     make(tmp_path)
     make(tmp_path, "2_b", inputs=("1_a",))

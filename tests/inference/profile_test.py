@@ -60,4 +60,4 @@ def test_a_run_that_breaks_leaves_no_file(tmp_path):
 def test_a_path_that_cannot_be_written_is_told_beforehand(tmp_path):
     for path in (tmp_path, tmp_path / "absent" / "out.jsonl"):
         with pytest.raises(InputError, match="cannot be written"):
-            profile.check_writable(path, tmp_path / "log.csv")
+            profile.check_writable(path, [tmp_path / "log.csv"])

@@ -71,6 +71,16 @@ def test_the_first_users_are_profiled_as_in_the_whole_log(files, model):
     assert profile(files, model, "--limit_users", "1") == whole[:1]
 
 
+@pytest.mark.parametrize(("flag", "name"), [("--map", "map.py"), ("--events", "log.csv"), ("--events", "*.csv")])
+def test_what_is_read_is_never_overwritten(files, model, capsys, flag, name):
+    before = {path.name: path.read_bytes() for path in files.iterdir()}
+    target = "map.py" if flag == "--map" else "log.csv"
+    with pytest.raises(SystemExit):
+        profile(files, model, flag, str(files / name), "--out", str(files / target))
+    assert "would replace what is read" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in files.iterdir()} == before
+
+
 def change_card(folder, refine, categories):
     path = folder / "5_rl/model/card.json"
     card = json.loads(path.read_text())
@@ -115,6 +125,7 @@ def test_mapping_categories_may_be_asked_for(files, model, capsys):
         (["--map", "nowhere.py"], "nowhere.py: no such mapping file"),
         (["--events", "nowhere.csv"], "nowhere.csv"),
         (["--out", "no/such/folder.jsonl"], "cannot be written; expected a file name in a folder that exists"),
+        (["--refiner_path", "elsewhere"], "--refiner_path: the model's titles were refined by 'table'"),
         (["--min_confidence", "1.5"], "min_confidence: expected a share in [0, 1], got 1.5"),
         (["--n_samples", "0"], "n_samples: expected at least 1, got 0"),
         (["--limit_users", "-1"], "--limit_users: expected 0 (all) or more, got -1"),

@@ -111,5 +111,14 @@ def test_a_run_without_state_and_another_config_are_refused(tmp_path, log, make_
         day_run.run_day(config, str(tmp_path / "first"), "refuse")
 
 
+def test_a_day_cannot_follow_itself(tmp_path, log, make_config):
+    save(log.filter(pl.col("time") < FIRST), tmp_path)
+    run.run(make_config(tmp_path, FIRST), "refuse")
+    before = mubs(tmp_path)
+    with pytest.raises(InputError, match="got the run of the new day itself"):
+        day_run.run_day(make_config(tmp_path, SECOND), f"{tmp_path}/../{tmp_path.name}", "redo")
+    assert mubs(tmp_path).equals(before)
+
+
 def test_event_columns_of_the_state_are_those_of_a_log():
     assert increment.empty_part().events.columns == [*schema.EVENT_SCHEMA.names, "event_index"]

@@ -7,7 +7,7 @@ import pytest
 from usergpt_jax import schema
 from usergpt_jax.core.config import ConfigError
 from usergpt_jax.semantize import mub
-from usergpt_jax.semantize.pipeline import semantize_events, survey_table
+from usergpt_jax.semantize.pipeline import last_midnight, semantize_events, survey_table
 from usergpt_jax.tasks.wording import number_lines
 
 DAY = datetime.datetime(2025, 6, 30, 12)
@@ -49,10 +49,38 @@ def test_most_recent_lines_come_first(events, semantize_config, tokenizer):
             assert times == sorted(times, reverse=True)
 
 
+def test_what_happens_after_as_of_changes_nothing_before_it(semantize_config, tokenizer):
+    def bought(prices, start):
+        days = range(len(prices))
+        return pl.DataFrame(
+            {
+                "user_id": [f"u{day:02d}" for day in days],
+                "time": [start + datetime.timedelta(hours=day) for day in days],
+                "title": "Tea",
+                "category": "Tea",
+                "price": prices,
+            }
+        )
+
+    then = bought([10 + (day % 4) for day in range(30)], datetime.datetime(2025, 1, 1))
+    later = bought([1000.0 + day for day in range(200)], datetime.datetime(2025, 3, 1))
+    template = schema.EVENT_SCHEMA
+    constant = {"source": "ecommerce", "action": "purchase", "item_id": None, "place": None, "quantity": 1.0}
+
+    def mubs(frame):
+        frame = frame.with_columns(**{name: pl.lit(value) for name, value in constant.items()})
+        table = frame.sort("user_id", "time").select(template.names).to_arrow().cast(template)
+        return semantize_events(table, semantize_config(), tokenizer, as_of=datetime.datetime(2025, 2, 1)).mub
+
+    alone = mubs(then)
+    assert alone["mub"].str.contains("premium").any()
+    assert mubs(pl.concat([then, later], how="vertical_relaxed")).equals(alone)
+
+
 def test_parts_give_the_same_as_the_whole(events, semantize_config, tokenizer):
     config = semantize_config(max_mub_tokens=900)
     whole = semantize_events(events, config, tokenizer)
-    known = survey_table(events.to_arrow(), config)
+    known = survey_table(events.to_arrow(), config, last_midnight(events.to_arrow()))
     parts = [
         semantize_events(events.filter(pl.col("user_id").is_in(users)), config, tokenizer, known=known)
         for users in (["u000", "u001"], ["u002", "u003", "u004", "u005"])

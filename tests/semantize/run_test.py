@@ -92,9 +92,30 @@ def test_a_disk_full_half_way_leaves_nothing_that_looks_complete_and_is_done_aga
 
 
 def files_of(folder):
-    """Every file, with the bytes of the tables; the tokenizer holds the folder's name, the manifest times."""
+    """Every file with its bytes; the manifest's are left out, for it holds times."""
     files = (one for one in folder.rglob("*") if one.is_file())
-    return {str(one.relative_to(folder)): one.suffix == ".parquet" and one.read_bytes() for one in files}
+    return {str(one.relative_to(folder)): one.name != "manifest.json" and one.read_bytes() for one in files}
+
+
+def test_how_the_log_is_cut_changes_neither_mubs_nor_tokenizer(tmp_path, more_events, run_config):
+    made = []
+    for name, events_per_part in (("one", 10_000), ("many", 60)):
+        save_events(more_events(n_users=9, n_events=40), tmp_path / name, events_per_part=events_per_part)
+        run.run(run_config(tmp_path / name), on_change="refuse")
+        model = (tmp_path / name / "2_mub/tokenizer/sentencepiece.model").read_bytes()
+        made.append((read(tmp_path / name).sort("user_id").to_dicts(), model))
+    assert made[0] == made[1]
+
+
+def test_a_vocabulary_too_small_for_the_text_is_refused_and_the_old_result_stays(tmp_path, events, run_config):
+    save_events(events, tmp_path, events_per_part=1000)
+    config = run_config(tmp_path)
+    run.run(config, on_change="refuse")
+    before = files_of(tmp_path / "2_mub")
+    config.tokenizer.vocab_size = 20
+    with pytest.raises(InputError, match="tokenizer of 20 ids: Vocabulary size is smaller"):
+        run.run(config, on_change="redo")
+    assert files_of(tmp_path / "2_mub") == before
 
 
 def test_another_tokenizer_section_is_another_stage(tmp_path, events, run_config):

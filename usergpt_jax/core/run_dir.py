@@ -81,7 +81,7 @@ class Stage:
         _write_json(self.path / _PLAN, self._plan)
 
     def finish(self, counts: Mapping[str, Any]) -> Manifest:
-        """Writes the manifest and renames the folder; from here on the stage counts as complete."""
+        """Writes the manifest and renames the folder; from here on the stage counts as complete, and an older one goes."""
         manifest = Manifest(
             **{key: self._plan[key] for key in ("stage", "hash", "config", "inputs", "format")},
             version=code_version(),
@@ -90,7 +90,11 @@ class Stage:
         )
         (self.path / _PLAN).unlink(missing_ok=True)
         _write_json(self.path / MANIFEST, dataclasses.asdict(manifest))
+        older = _older(self._final)
+        if self._final.exists():
+            os.rename(self._final, older)
         os.rename(self.path, self._final)
+        shutil.rmtree(older, ignore_errors=True)
         return manifest
 
 
@@ -111,7 +115,8 @@ def open_stage(
       config: everything that decides the stage's output, JSON-ready.
       inputs: folders of the run that the stage reads; they must be complete.
       format: version of the stage's files.
-      on_change: "refuse" or "redo" a complete folder that another config made.
+      on_change: "refuse" or "redo" a complete folder that another config made; the old one stays until the new one is
+        finished.
 
     Raises:
       RunDirError: an input is missing, or the folder was made by another config and `on_change` is "refuse".
@@ -129,6 +134,8 @@ def open_stage(
     }
     plan["hash"] = _hash(plan)
     final = run / name
+    if _older(final).exists():  # a kill came between the two renames of `finish`, or after them
+        shutil.rmtree(_older(final)) if final.exists() else os.rename(_older(final), final)
     if (final / MANIFEST).exists():
         made = read_manifest(run, name)
         if made.hash == plan["hash"]:
@@ -138,7 +145,6 @@ def open_stage(
                 f"{final} was made by another config: {_differences(dataclasses.asdict(made), plan)}. "
                 "Remove the folder, choose another run directory, or pass --on_change=redo"
             )
-        shutil.rmtree(final)
     elif final.exists():
         raise RunDirError(f"{final} exists but has no {MANIFEST}, so this program did not finish it; move it away")
     stage = Stage(run, plan)
@@ -146,6 +152,10 @@ def open_stage(
     if started is None or started["hash"] != plan["hash"]:
         stage.clear()
     return stage
+
+
+def _older(final: pathlib.Path) -> pathlib.Path:
+    return final.with_name(f"{final.name}.old")
 
 
 def read_manifest(run: str | os.PathLike[str], name: str) -> Manifest:

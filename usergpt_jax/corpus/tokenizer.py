@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 
 from usergpt_jax.core.errors import InputError
 
@@ -216,29 +217,39 @@ def train_unigram(
       max_piece_chars: longest piece.
       seed: of the trainer's sampling.
       **options: further ones of sentencepiece's trainer.
+
+    Raises:
+      InputError: the text has more characters than ids are wanted.
     """
     sentencepiece.set_random_generator_seed(seed)
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=sentences,
-        model_writer=model,
-        model_type="unigram",
-        vocab_size=vocab_size,
-        hard_vocab_limit=False,
-        max_sentencepiece_length=max_piece_chars,
-        byte_fallback=True,
-        normalization_rule_name="identity",
-        remove_extra_whitespaces=False,
-        add_dummy_prefix=False,
-        pad_id=0,
-        unk_id=1,
-        bos_id=-1,
-        eos_id=-1,
-        num_threads=1,  # the order of sums, and so the pieces, must not depend on the machine
-        minloglevel=2,
-        **options,
+    written = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=sentences,
+            model_writer=written,
+            model_type="unigram",
+            vocab_size=vocab_size,
+            hard_vocab_limit=False,
+            max_sentencepiece_length=max_piece_chars,
+            byte_fallback=True,
+            normalization_rule_name="identity",
+            remove_extra_whitespaces=False,
+            add_dummy_prefix=False,
+            pad_id=0,
+            unk_id=1,
+            bos_id=-1,
+            eos_id=-1,
+            num_threads=1,  # the order of sums, and so the pieces, must not depend on the machine
+            minloglevel=2,
+            **options,
+        )
+    except RuntimeError as error:  # its message starts with a place in its code
+        raise InputError(f"tokenizer of {vocab_size} ids: {str(error).rpartition('] ')[2]}") from None
+    model = sentencepiece_model_pb2.ModelProto.FromString(  # pyright: ignore[reportAttributeAccessIssue]
+        written.getvalue()
     )
-    return model.getvalue()
+    model.trainer_spec.ClearField("seed_sentencepieces_file")  # a path, which would make equal models differ
+    return model.SerializeToString(deterministic=True)
 
 
 def _fragments(texts: Iterable[str]) -> Iterator[str]:

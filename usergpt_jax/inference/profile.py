@@ -129,15 +129,16 @@ def to_json(user: UserMub, persona: Persona, summary_tokens: int) -> dict[str, A
     }
 
 
-def check_writable(path: str | os.PathLike[str], source: str | os.PathLike[str]) -> None:
-    """Tells before the work, not after it, that an output file cannot be written or would replace its source.
+def check_writable(path: str | os.PathLike[str], sources: Iterable[str | os.PathLike[str]]) -> None:
+    """Tells before the work, not after it, that an output file cannot be written or would replace what is read.
 
     Raises:
-      InputError: its folder is missing or takes no file, it is a folder, or it is the log itself.
+      InputError: its folder is missing or takes no file, it is a folder, or it is one of the sources.
     """
     path = pathlib.Path(path)
-    if path.exists() and pathlib.Path(source).exists() and path.samefile(source):
-        raise InputError(f"{path}: the personas would replace the log; choose another output file")
+    for source in map(pathlib.Path, sources):
+        if path.exists() and source.exists() and path.samefile(source):
+            raise InputError(f"{path}: the personas would replace what is read; choose another output file")
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent):
             writable = not path.is_dir()

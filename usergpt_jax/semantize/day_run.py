@@ -39,6 +39,8 @@ def run_day(config: Any, after: str, on_change: str) -> None:
     section = to_dataclass(SemantizeConfig, config.semantize, "semantize")
     if not section.keep_state:
         raise InputError("config.semantize.keep_state: expected True, for the day after needs the state too")
+    if pathlib.Path(after).resolve() == pathlib.Path(config.run_dir).resolve():
+        raise InputError(f"--after={after}: expected the run of the days before, got the run of the new day itself")
     earlier = run_dir.read_manifest(after, run.MUB)
     reader = text_reader(config)
     plan = {
@@ -63,15 +65,21 @@ def run_day(config: Any, after: str, on_change: str) -> None:
     known, counted = log.survey(reader)
     counter = part_work.counter(str(stage.path))
     counts: collections.Counter[str] = collections.Counter()
-    for number in tqdm(range(log.n_parts), desc="semantize", unit="part"):
+
+    def semantize(number: int) -> dict[str, int]:
         state, _, table = log.part(number)
         prepared = pipeline.prepare(table, section, known, log.as_of)
         base = state.users.drop("n_rows").with_columns(pl.lit(log.as_of).cast(pl.Datetime("ms")).alias("as_of"))
         made = pipeline.finish(prepared, section, counter, base)
-        counts.update({name: n for name, n in made.counts.items() if not name.startswith(_OF_EVENTS_READ)})
-        counts["events"] += int(made.mub["n_events"].sum())
         part_work.write_mub(made.mub, stage.path / f"part-{number:05d}.parquet")
         part_work.write_state(str(stage.path), number, section, table, prepared, made, state)
+        counted = {name: n for name, n in made.counts.items() if not name.startswith(_OF_EVENTS_READ)}
+        return {**counted, "events": int(made.mub["n_events"].sum())}
+
+    numbers = range(log.n_parts)
+    made_of = run.side_by_side(semantize, numbers, section.workers)
+    for found in tqdm(made_of, desc="semantize", unit="part", total=len(numbers)):
+        counts.update(found)
     state = increment.LogState(log.as_of, log.n_parts, counted.prices, counted.spread)
     increment.write_log(stage.path / increment.FOLDER, state)
     stage.finish({**counts, **reader.counts, "titles": known.lexicon.titles.height})
@@ -105,15 +113,18 @@ class _Log:
 
     def survey(self, reader: TextReader) -> tuple[Survey, survey.Tally]:
         """The survey of past and day together, and the counts it rests on."""
-        numbers = range(self.n_parts)
-        texts = survey.merge_texts(survey.texts_of(self.part(number)[2]) for number in numbers)
-        lexicon = reader.lexicon(texts)
-        tallies = [self._state.tally]
-        for number in numbers:
+
+        def texts_of(number: int) -> survey.Texts:
+            return survey.texts_of(self.part(number)[2])
+
+        def tally_of(number: int) -> survey.Tally:
             state, day, _ = self.part(number)
             log = coded.code(day.to_arrow())
-            tallies.append(survey.tally(log, names.names_of(log, lexicon), known=state.texts))
-        counted = survey.merge_tallies(tallies)
+            return survey.tally(log, names.names_of(log, lexicon), known=state.texts)
+
+        numbers, workers = range(self.n_parts), self._section.workers
+        lexicon = reader.lexicon(survey.merge_texts(run.side_by_side(texts_of, numbers, workers)))
+        counted = survey.merge_tallies([self._state.tally, *run.side_by_side(tally_of, numbers, workers)])
         return survey.survey_of(lexicon, counted, min_band_purchases=self._section.min_band_purchases), counted
 
 

@@ -53,8 +53,9 @@ class PartWork:
         self._leave("places", number, found.places.to_frame("place"))
 
     def tally(self, number: int) -> None:
-        """Leaves the tally of a part; the lexicon is there."""
+        """Leaves the tally of a part's events before `as_of`; the lexicon is there."""
         log = coded.code(coded.read(self.parts[number]))
+        log = log.take(pipeline.before(log, self.users_as_of()))
         counted = survey.tally(log, names.names_of(log, read_lexicon(self.folder)))
         self._leave("prices", number, counted.prices)
         self._leave("spread", number, counted.spread)

@@ -79,23 +79,34 @@ def semantize_events(
       one row a user that has an event before `as_of`; its MUB is "" when no event names anything.
     """
     table = events if isinstance(events, pa.Table) else events.to_arrow()
-    if known is None:
-        known = survey_table(table, config)
     if as_of is None:
         as_of = config.as_of_time() or last_midnight(table)
+    if known is None:
+        known = survey_table(table, config, as_of)
     return finish(prepare(table, config, known, as_of), config, Counter(tokenizer))
 
 
 def survey_table(
     table: pa.Table,
     config: SemantizeConfig,
+    as_of: AsOf,
     read: Callable[[survey.Texts], Lexicon] = survey.lexicon_of,
 ) -> Survey:
-    """The survey of a log in memory; `read` refines its texts."""
+    """The survey of a log in memory, of its events before `as_of`; `read` refines its texts."""
     lexicon = read(survey.texts_of(table))
     log = coded.code(table)
+    log = log.take(before(log, as_of))
     counted = survey.merge_tallies([survey.tally(log, names_lib.names_of(log, lexicon))])
     return survey.survey_of(lexicon, counted, min_band_purchases=config.min_band_purchases)
+
+
+def before(log: Coded, as_of: AsOf) -> np.ndarray:
+    """Whether each event is before its user's `as_of` [E].
+
+    Raises:
+      InputError: a user of the events has no `as_of`.
+    """
+    return log.second < _as_of_users(log.users, as_of).dt.epoch("s").to_numpy()[log.user]
 
 
 def last_midnight(table: pa.Table) -> datetime.datetime:

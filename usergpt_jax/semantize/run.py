@@ -212,6 +212,7 @@ def _sample(work: PartWork, known: Survey) -> list[str]:
     users = log.select(pl.col("user_id").unique().sort()).collect().to_series()
     chosen = users.gather_every(max(1, -(-len(users) // _SAMPLE_USERS)))
     events = log.filter(pl.col("user_id").is_in(chosen.implode())).collect()
+    events = events.sort("user_id", maintain_order=True)  # the tokenizer shall not depend on how the log is cut
     prepared = pipeline.prepare(events.to_arrow(), work.section, known, work.users_as_of())
     top = salience.top_k(prepared.slices, work.section.top_k, work.section.top_places)
     titles = known.lexicon.titles["title"]
