@@ -37,6 +37,7 @@ def get_config() -> ConfigDict:
                 "B",
                 "BANK CHARGES",
                 "AMAZONFEE",
+                "23444",  # Next Day Carriage
             ),
             "currency": "GBP",
         }

@@ -39,6 +39,7 @@ def leaf_of(mapper, title, category=None):
         ("Ladies' T-Shirts", ["women", "t", "shirt"]),
         ("COLOURING PENCILS", ["colouring", "pencil"]),
         ("Jewellery/Tyres", ["jewelry", "tire"]),
+        ("Silk ties in two sizes", ["silk", "tie", "in", "two", "size"]),
         ("Ｔｅａ", ["tea"]),  # full width
         ("雨傘", ["雨傘"]),
         ("", []),
@@ -94,7 +95,8 @@ def test_a_longer_phrase_wins_over_a_later_noun(known):
 
 
 @pytest.mark.parametrize(
-    "category", ["Jigsaw Puzzle", "jigsaw puzzles", "Toys & Games > Jigsaw-Puzzles", "toys/jigsaw_puzzle"]
+    "category",
+    ["Jigsaw Puzzle", "jigsaw puzzles", "Toys & Games > Jigsaw-Puzzles", "toys/jigsaw_puzzle", "toys.jigsaw_puzzle"],
 )
 def test_a_category_with_the_name_of_a_leaf_wins_over_the_title(mapper, category):
     assert leaf_of(mapper, "Mystery thing with umbrella", category) == ("Jigsaw Puzzle", "category")
@@ -119,6 +121,8 @@ def test_the_users_map_decides_first(known, mapper):
     rows = [(row, *pair) for row, pair in enumerate(given.items(), start=1)]
     mine = mapping.Mapper(known, mapper.prototypes, category_map.parse_map(rows, known, "map.csv"))
     assert leaf_of(mine, "Lipstick", "misc » odds") == ("Umbrella", "map")
+    assert leaf_of(mine, "Lipstick", "misc.odds") == ("Umbrella", "map")
+    assert leaf_of(mine, "Lipstick", "shop.home.sale") == (None, "other")
     assert leaf_of(mine, "Lipstick", "Shop > Sale") == (None, "other")  # by the last part of a path
     assert leaf_of(mine, "Jigsaw", "Play") == ("Jigsaw Puzzle", "title")  # the title chooses in the level2
     assert leaf_of(mine, "Lipstick", "Play") == (None, "other")

@@ -81,7 +81,7 @@ class Stage:
         _write_json(self.path / _PLAN, self._plan)
 
     def finish(self, counts: Mapping[str, Any]) -> Manifest:
-        """Writes the manifest and renames the folder; from here on the stage counts as complete, and an older one goes."""
+        """Writes the manifest and renames the folder; from here on the stage is complete, and an older one goes."""
         manifest = Manifest(
             **{key: self._plan[key] for key in ("stage", "hash", "config", "inputs", "format")},
             version=code_version(),

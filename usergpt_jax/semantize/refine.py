@@ -7,6 +7,7 @@ Paper: §2.2. Differs from the paper: rules and lexicons instead of a fine-tuned
 """
 
 import re
+import unicodedata
 
 import polars as pl
 
@@ -27,7 +28,7 @@ _UNIT = (
     r"(?:pcs?|pieces?|packs?|pk|tier|sheets?|bags?|boxes|bottles?|rolls?|count|ct|ml|cl|l|kg|g|mg|oz|lb|cm|mm|m|inch(?:es)?|"
     r"in|w|v|mah|gb|tb|% off|x|pairs?|tablets|capsules|drawers?|hooks?|colours?|'?s)\b|\d+%(?:\s*off)?"
 )
-_SIZE = r"(?i)\b(?:size|stage)\s*(\d{1,3}|NB|X{0,3}[SL]|M)\b"
+_SIZE = r"(?i)\b(?:size|stage)\s*[:=-]?\s*(\d{1,3}|\b(?:NB|X{0,3}[SL]|M))\b"
 _LETTER_SIZE = r"(?:^|\s)(NB|XS|XL|XXL|XXXL|[SML])(?:\s|$)"
 _AGE = r"(?i)\b(\d{1,2}\s?(?:-|–|to)\s?\d{1,2}\s?(?:months?|years?|yrs?))\b"
 _GRADE = r"(?i)\bgrade\s*(\d{1,2})\b"
@@ -39,7 +40,13 @@ _WEAR = (
     r"(?:clothes|coats?|dress(?:es)?|hats?|jackets?|jeans|outfits?|pyjamas|shirts?|shoes?|shorts|skirts?|socks?|"
     r"swimsuits?|trousers)\b"
 )
+# Persons in the plural are who is shown on what bears a picture.
+_SHOWN = r"babies|boys|children|gentlemen|girls|ladies|men|women"
+_PICTURES = r"\b(?:cards?|pictures?|posters?|prints?|signs?|wall art)\b"
+_FOR_CARDS = r"\bcards? (?:box|case|game|holder|organi[sz]er|slot|wallet)"
+_BABY_COLOUR = rf"\bbaby[ {HYPHEN}](?:blue|pink|yellow)\b"
 _LEAF = r"^.*(?:>|::|\||\s/\s|»)"
+_CODE = re.compile(r"[^\W\d_][\w-]{2,}(?:\.[^\W\d_][\w-]+)+")  # neither "Dr.Oetker" nor "No.5" nor "2.5"
 
 
 def refine_table(titles: pl.DataFrame) -> pl.DataFrame:
@@ -81,11 +88,17 @@ def without_marketing(title: pl.Expr) -> pl.Expr:
 def leaf(categories: pl.Series) -> pl.Series:
     """The last part of each category path in Title Case, null for a null or blank category."""
     distinct = categories.drop_nulls().unique(maintain_order=True)
-    parts = distinct.str.normalize("NFKC").str.replace_all("_", " ", literal=True).str.strip_chars(" >|/:»")
-    leaves = [title_case(" ".join(part.split())) or None for part in parts.str.replace(_LEAF, "")]
+    plain = pl.Series([spelled_path(one) for one in distinct], dtype=pl.String).str.strip_chars(" >|/:»")
+    leaves = [title_case(" ".join(part.split())) or None for part in plain.str.replace(_LEAF, "")]
     return categories.replace_strict(
         distinct, pl.Series(leaves, dtype=pl.String), default=None, return_dtype=pl.String
     ).alias("leaf")
+
+
+def spelled_path(category: str) -> str:
+    """A category in plain letters, a dotted code as a path: "appliances.coffee_mill" -> "appliances > coffee mill"."""
+    text = unicodedata.normalize("NFKC", category).strip()
+    return (text.replace(".", " > ") if _CODE.fullmatch(text) else text).replace("_", " ")
 
 
 def _attributes() -> list[pl.Expr]:
@@ -99,7 +112,7 @@ def _attributes() -> list[pl.Expr]:
     )
     names = lexicon.audiences()
     pattern = "|".join(re.escape(word) for word in sorted(names, key=lambda word: (-len(word), word)))
-    low = pl.col("text").str.to_lowercase()
+    low = pl.col("text").str.to_lowercase().str.replace_all(_BABY_COLOUR, " ")
     addressed = pl.when(pl.col("leaf").is_null()).then(_without_motifs(low)).otherwise(low)
     said = addressed.str.extract_all(rf"\b(?:{pattern})\b")
     audiences = [said.list.get(i, null_on_oob=True).replace_strict(names, default=None) for i in (0, 1)]
@@ -112,15 +125,17 @@ def _without_motifs(text: pl.Expr) -> pl.Expr:
     """A title in lower case, without persons and animals that are its motif: a girl on a lunch box does not buy it.
 
     One that follows "for" stays, an animal before what animals need, a person before what is worn; so do persons in the
-    plural.
+    plural, but on pictures.
     """
     motifs = f"{_ANIMALS}|{_PERSONS}"
     kept = text.str.replace_all(_DESIGN, " ").str.replace_all(
-        rf"\b(for (?:the |a |your |my )?)({motifs})\b", "${1}_${2}"
+        rf"\b(for (?:the |a |your |my )?)({motifs}|{_SHOWN})\b", "${1}_${2}"
     )
     for who, goods in ((_ANIMALS, _ANIMAL_GOODS), (_PERSONS, _WEAR)):
         kept = kept.str.replace_all(rf"\b({who})( {goods})", "_${1}${2}")
-    return kept.str.replace_all(rf"\b(?:{motifs})\b", " ").str.replace_all(r"\b_", "")
+    is_picture = text.str.contains(_PICTURES) & ~text.str.contains(_FOR_CARDS)
+    shown = pl.when(is_picture).then(kept.str.replace_all(rf"\b(?:{_SHOWN})( |$)", " ")).otherwise(kept)
+    return shown.str.replace_all(rf"\b(?:{motifs})\b", " ").str.replace_all(r"\b_", "")
 
 
 def size_of(text: str) -> str | None:

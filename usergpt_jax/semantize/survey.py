@@ -1,8 +1,8 @@
 """The survey: what semantizing needs to know of the whole log before the users are written down.
 
 It holds the refined titles and places, the price bounds of each entity and how widespread each text is. The last two
-are statistics over all users before their `as_of`, so a MUB depends on the log it was made in. Each part is tallied by itself and tallies
-add up in any order: on one machine, on many, or day by day.
+are statistics over all users before their `as_of`, so a MUB depends on the log it was made in. Each part is tallied by
+itself and tallies add up in any order: on one machine, on many, or day by day.
 """
 
 from collections.abc import Callable, Iterable

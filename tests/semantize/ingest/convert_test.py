@@ -163,3 +163,30 @@ def test_examples_of_any_column_hide_personal_data(tmp_path):
     file = write(tmp_path, "uid,ts,name,by\na,2025-01-01,Tea,shop\na,2025-01-01,Tea,joe@example.com\n")
     _, report = read_events(file, mapping(keep={"by": ("shop",)}, scrub=()))
     assert report.dropped["by is not shop"].examples == (("log.csv", 2, "(email)"),)
+
+
+TRIMMED = "user_id with spaces around it: trimmed"
+WHOLE = "user_id is a whole number written as a fraction: its zeros cut"
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_one_user_is_one_id_in_every_format(tmp_path, kind):
+    users = ["ann", "ann ", "\tann", "17850.0", "17850", " 17850 ", "1.5", "v1.0", "-7.00", "007"]
+    frame = pl.DataFrame({"uid": users, "ts": "2025-01-01", "name": [f"Tea {i}" for i in range(len(users))]})
+    getattr(frame, {"csv": "write_csv", "jsonl": "write_ndjson", "parquet": "write_parquet"}[kind])(
+        tmp_path / f"log.{kind}"
+    )
+    events, report = read_events(tmp_path / f"log.{kind}", mapping())
+    expected = ["ann"] * 3 + ["17850"] * 3 + ["1.5", "v1.0", "-7", "007"]
+    assert events.sort("title")["user_id"].to_list() == expected
+    assert changed(report) == {TRIMMED: 3, WHOLE: 2}
+    assert report.changed[WHOLE].examples == ((f"log.{kind}", 4, "17850.0"), (f"log.{kind}", 9, "-7.00"))
+    hashed, _ = read_events(tmp_path / f"log.{kind}", mapping(hash_user_id=True), b"sixteen bytes or more")
+    assert hashed["user_id"].n_unique() == 6
+
+
+def test_numbers_and_texts_of_one_user_are_one_user(tmp_path):
+    rows = [{"uid": user, "ts": "2025-01-01", "name": f"Tea {user!r}"} for user in (17850, 17850.0, "17850.0", "17850")]
+    assert read_events(write_jsonl(tmp_path, rows), mapping())[0]["user_id"].unique().to_list() == ["17850"]
+    comma = write(tmp_path, 'uid,ts,name\n"17850,0",2025-01-01,Tea\n17850,2025-01-02,Tea\n')
+    assert read_events(comma, mapping(decimal_comma=True))[0]["user_id"].to_list() == ["17850"] * 2

@@ -31,6 +31,9 @@ MAPS = pathlib.Path(__file__).parents[3] / "configs/maps"
         ({"keep": {"type": "track"}}, "map.keep: expected a tuple of values for 'type', got 'track'"),
         ({"keep": ("type",)}, "map.keep: expected a dict"),
         ({"delimiter": ";;"}, "map.delimiter: expected one ASCII character, got ';;'"),
+        ({"encoding": "win-1252x"}, "map.encoding: expected a Python text encoding such as cp1252, got 'win-1252x'"),
+        ({"encoding": "base64"}, "map.encoding: expected a Python text encoding such as cp1252, got 'base64'"),
+        ({"encoding": ""}, "map.encoding: expected a Python text encoding such as cp1252, got ''"),
         ({"hash_user_id": "yes"}, "map.hash_user_id: expected bool, got 'yes'"),
     ],
 )

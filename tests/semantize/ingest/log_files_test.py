@@ -5,7 +5,7 @@ import re
 import polars as pl
 import pytest
 
-from tests.semantize.ingest.logs import mapping, write
+from tests.semantize.ingest.logs import DAMAGED, mapping, write
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.semantize.ingest import log_files
 from usergpt_jax.semantize.ingest.read_log import read_events
@@ -38,7 +38,12 @@ def test_half_a_character_of_json_becomes_a_replacement(tmp_path):
     file = write(tmp_path, '{"uid":"a","ts":"2025-01-01","name":"Tea \\ud83d"}\n', "log.jsonl")
     events, report = read_events(file, mapping())
     assert events["title"].to_list() == ["Tea \N{REPLACEMENT CHARACTER}"]
-    assert report.changed["bytes that are not text replaced by U+FFFD"].count == 1
+    assert report.changed[DAMAGED].count == 1
+
+
+def test_a_csv_may_end_its_lines_as_old_macs_do(tmp_path):
+    file = write(tmp_path, 'uid,ts,name\ra,2025-01-01,"A\rB"\ra,2025-01-02,Tea')
+    assert read_events(file, mapping())[0]["title"].to_list() == ["A\rB", "Tea"]
 
 
 def test_csv_fields_hold_quotes_line_ends_and_delimiters(tmp_path):
@@ -63,6 +68,8 @@ def test_rows_are_numbered_without_header_and_blank_lines(tmp_path):
         ("log.csv", b"uid,ts,name\na,2025-01-01,Tea,more\n", "cannot be read as csv: row 1: expected 3 fields, got 4"),
         ("log.csv", b"uid,ts,name\na,2025-01-01,T\na,2025", "cannot be read as csv: row 2: expected 3 fields, got 2"),
         ("log.csv", b'uid,ts,name\na,2025-01-01,"Te', "cannot be read as csv: it ends inside a quoted field"),
+        ("log.csv", b"uid,ts," + b"x" * 200_000, "cannot be read as csv: its header: field larger than field limit"),
+        ("log.csv", b"uid,ts,name,name\n", "mapped column 'name' stands twice in the header; rename one of them"),
         ("log.csv", b"uid,ts\na,2025-01-01\n", "mapped column 'name' is missing; the log has uid, ts"),
         ("log.jsonl", b'{"uid": "a", "ts"', "cannot be read as jsonl: row 1: "),
         ("log.jsonl", JSONL.encode() + b"[1]\n", "cannot be read as jsonl: row 3: expected one JSON object a line"),
@@ -107,14 +114,55 @@ def test_a_log_that_is_not_there_is_named(tmp_path, log):
         log_files.find(f"{tmp_path}/{log}")
 
 
-def test_a_folder_is_read_without_hidden_files_and_names_what_is_no_log(tmp_path):
-    for name in ("b.csv", "a.jsonl", ".hidden.csv", "_temporary/0.csv", "notes.md", "deep/x.CSV"):
-        write(tmp_path, "", name)
+HIDDEN = "its name or folder starts with _ or ."
+
+
+def test_a_folder_is_read_without_hidden_files_and_names_what_is_left_out(tmp_path):
+    for name in ("b.csv", "a.jsonl", ".hidden.csv", "_temporary/0.csv", "_SUCCESS", "notes.md", "deep/x.CSV"):
+        write(tmp_path, "uid,ts,name\na,2025-01-01,Tea\n" if "csv" in name.lower() else "", name)
     files, others = log_files.find(tmp_path)
     assert [file.name for file in files] == ["a.jsonl", "b.csv", "deep/x.CSV"]
-    assert others == ["notes.md"]
+    hidden = dict.fromkeys([".hidden.csv", "_SUCCESS", "_temporary/0.csv"], HIDDEN)
+    assert others == {**hidden, "notes.md": "no log format"}
+    _, report = read_events(tmp_path, mapping())
+    assert report.skipped_files == others
+    assert f"  skipped file .hidden.csv: {HIDDEN}" in report.lines()
     with pytest.raises(InputError, match=r"holds no log file; expected files ending in .csv"):
         log_files.find(write(tmp_path, "", "empty/notes.md").parent)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "taken", "left_out"),
+    [
+        ("*.csv", ["a.csv"], ["_b.csv"]),
+        ("_*.csv", ["_b.csv"], []),
+        ("[_]*.csv", [], ["_b.csv"]),
+        (".*.csv", [".c.csv"], []),
+        ("_raw/*.csv", ["d.csv"], []),
+        ("*/*.csv", ["deep/e.csv"], ["_raw/d.csv", "deep/_f.csv"]),
+        ("*/d.csv", [], ["_raw/d.csv"]),
+        ("*/_f.csv", ["deep/_f.csv"], []),
+    ],
+)
+def test_a_glob_takes_names_with_an_underscore_or_dot_if_it_writes_them(tmp_path, pattern, taken, left_out):
+    for name in ("a.csv", "_b.csv", ".c.csv", "_raw/d.csv", "deep/e.csv", "deep/_f.csv"):
+        write(tmp_path, "", f"_logs/{name}")
+    if not taken:
+        with pytest.raises(InputError, match=rf"holds no log file; .*; {left_out[0]}: {HIDDEN}$"):
+            log_files.find(f"{tmp_path}/_logs/{pattern}")
+        return
+    files, others = log_files.find(f"{tmp_path}/_logs/{pattern}")
+    assert ([file.name for file in files], list(others)) == (taken, left_out)
+
+
+def test_many_skipped_files_are_counted_in_print_and_listed_in_the_report(tmp_path):
+    write(tmp_path, "uid,ts,name\na,2025-01-01,Tea\n")
+    for i in range(15):
+        write(tmp_path, "{}", f"_delta_log/{i}.json")
+    _, report = read_events(tmp_path, mapping())
+    assert len(report.skipped_files) == 15
+    assert sum("skipped file " in line for line in report.lines()) == 10
+    assert "  and 5 more skipped files, in the saved report" in report.lines()
 
 
 def test_a_glob_of_one_star_names_its_files_in_order(tmp_path):

@@ -5,6 +5,7 @@ import json
 from usergpt_jax.semantize.ingest.event_map import make_map
 
 PLAIN = {"user_id": "uid", "time": "ts", "source": "ecommerce", "action": "purchase", "title": "name"}
+DAMAGED = "bytes that are not utf-8 replaced by U+FFFD: see `encoding` in the mapping"
 
 
 def mapping(**changes):

@@ -1,4 +1,5 @@
 import dataclasses
+import datetime
 import pathlib
 import subprocess
 import sys
@@ -7,9 +8,8 @@ import polars as pl
 import pytest
 
 from tests.semantize.ingest.logs import write, write_jsonl
-from usergpt_jax import schema
 from usergpt_jax.core.errors import InputError
-from usergpt_jax.semantize.ingest import column_words
+from usergpt_jax.semantize.ingest import column_words, value_words
 from usergpt_jax.semantize.ingest.event_map import load_map
 from usergpt_jax.semantize.ingest.read_log import read_events
 from usergpt_jax.semantize.ingest.suggest import mapping_file
@@ -155,6 +155,22 @@ def test_an_empty_log_is_refused(tmp_path):
         mapping_file(write(tmp_path, "a,b\n"))
 
 
+def test_each_guessed_value_is_marked(tmp_path):
+    text = "uid,ts,name,action\n" + "".join(
+        f"a,2025-01-31,Tea,{one}\n" for one in ("click", "bought", "video_completed")
+    )
+    printed = mapping_file(write(tmp_path, text))
+    assert "            'click': 'click',\n" in printed
+    assert "            'bought': 'purchase',  # a guess\n" in printed
+    assert "            'video_completed': '',  # not understood, so dropped\n" in printed
+
+
+def test_a_time_of_day_is_not_taken_for_the_time(tmp_path):
+    frame = pl.DataFrame({"uid": ["a"], "time": [datetime.time(18, 30)], "date": [datetime.date(2025, 1, 31)]})
+    frame.with_columns(name=pl.lit("Tea")).write_parquet(tmp_path / "log.parquet")
+    assert suggested(tmp_path, tmp_path / "log.parquet").time == ("date",)
+
+
 def test_the_launch_script_prints_a_mapping_and_imports_nothing(tmp_path):
     file = write(tmp_path, "uid,ts,name\na,2025-01-31,Tea\n")
     command = [sys.executable, str(INGEST), "--events", str(file), "--suggest"]
@@ -229,9 +245,9 @@ def test_a_mapping_suggested_for_segment_reads_as_the_shipped_one(tmp_path):
 
 def test_events_of_the_shipped_segment_mapping_are_understood_alike():
     for event, action in load_map(SEGMENT).action_values:
-        guessed = column_words.value_for(event, column_words.ACTION_WORDS, schema.ACTIONS)
+        guessed = value_words.action(event)
         assert (guessed or "") == action, event
-        assert bool(action) == (event in column_words.TRACK_EVENTS), event
+        assert bool(action) == (event in value_words.TRACK_EVENTS), event
 
 
 def test_a_list_of_named_products_is_unrolled_in_parquet_too(tmp_path):

@@ -4,12 +4,12 @@ import csv
 import os
 import pathlib
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.semantize.categories.leaves import Leaves
+from usergpt_jax.semantize.refine import spelled_path
 
 COLUMNS = ("category", "leaf")
 _SEPARATOR = re.compile(r"\s*(?:>|::|\||»|/)\s*")
@@ -68,6 +68,6 @@ def look_up(category: str, targets: Mapping[str, Target]) -> Target | None:
 
 
 def normal(category: str) -> str:
-    """A category or path in one spelling: "Home_Kitchen » Mugs" -> "home kitchen > mugs"."""
-    text = unicodedata.normalize("NFKC", category).replace("_", " ").strip(" >|/:»")
+    """A category or path in one spelling: "Home_Kitchen » Mugs", "home_kitchen.mugs" -> "home kitchen > mugs"."""
+    text = spelled_path(category).strip(" >|/:»")
     return _SEPARATOR.sub(" > ", " ".join(text.split())).casefold()

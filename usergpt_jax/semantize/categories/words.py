@@ -4,8 +4,8 @@ import functools
 import re
 import unicodedata
 
+from usergpt_jax.semantize.lexicon import singular
 from usergpt_jax.semantize.refine import HYPHEN
-from usergpt_jax.semantize.title_entity import singular
 
 GENDERS = ("women", "men", "kid")
 _WORD = re.compile(r"[^\W_]+")

@@ -1,4 +1,4 @@
-"""The names that logs give to their columns, and the words that their events are called by, for `suggest`."""
+"""The names that logs give to their columns, for `suggest`."""
 
 import re
 
@@ -100,36 +100,9 @@ COLUMNS = {
     ),
 }
 CALLS = ("track", "identify", "page", "screen", "group", "alias")  # the column `type` of Segment's calls
-# The names in Segment's e-commerce specification that tell of an action.
-TRACK_EVENTS = (
-    *("Products Searched", "Product List Viewed", "Product Clicked", "Product Viewed", "Product Added"),
-    *("Product Added to Wishlist", "Wishlist Product Added to Cart", "Order Completed"),
-)
 # Objects that tell of the device, the page and the user; what is called a name there is no item's.
 _ASIDE = ("context", "traits", "integrations")
 _FROM_ASIDE = ("user_id", "time", "place")
-# Action -> what its events are called; the first that is found in an event's name names it.
-ACTION_WORDS = (
-    ("", ("remov", "delet", "cancel", "refund", "return", "login", "logout", "sign", "unlike", "identify", "fail")),
-    ("", ("start", "begin", "checkout_step", "payment_info", "cart_view", "view_cart", "shar", "updat", "review")),
-    ("", ("coupon", "promotion", "newsletter", "email", "notification")),
-    ("cart", ("to_cart", "to_basket", "to_bag")),
-    ("favorite", ("wish", "fav", "like", "star", "bookmark", "collect", "save")),
-    ("search", ("search", "query", "find")),
-    ("purchase", ("purchas", "buy", "bought", "order", "paid", "payment", "transaction", "sale", "book", "complet")),
-    ("cart", ("cart", "basket", "bag", "add")),
-    ("visit", ("visit", "checkin", "check_in", "arriv", "enter")),
-    ("click", ("click", "view", "pv", "detail", "impression", "browse", "page", "open", "select", "watch", "tap")),
-)
-SOURCE_WORDS = (
-    ("delivery", ("deliver", "food", "meal", "takeout", "takeaway", "restaurant", "grocer")),
-    ("travel", ("travel", "hotel", "flight", "train", "trip", "airline", "booking")),
-    ("poi", ("poi", "map", "venue", "place", "checkin", "local")),
-    (
-        "ecommerce",
-        ("shop", "store", "commerce", "retail", "web", "app", "ios", "android", "mobile", "desktop", "market"),
-    ),
-)
 
 
 def plain(name: str) -> str:
@@ -171,11 +144,3 @@ def _ends(name: str) -> list[str]:
     """A name from each of its words on: of "orderTotal" "ordertotal" and "total"; "revenue" holds no venue."""
     words = [plain(word) for word in re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name).replace("_", " ").split()]
     return ["".join(words[i:]) for i in range(len(words))]
-
-
-def value_for(value: str, words: tuple[tuple[str, tuple[str, ...]], ...], allowed: tuple[str, ...]) -> str | None:
-    """What a value of an action or source column stands for, None where nothing is known about it."""
-    lowered = re.sub(r"[^a-z]+", "_", value.lower())
-    if value in allowed:
-        return value
-    return next((meaning for meaning, stems in words if any(stem in lowered for stem in stems)), None)

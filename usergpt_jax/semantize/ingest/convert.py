@@ -3,9 +3,10 @@
 What stops the import: a time or number that cannot be parsed, an unknown source or action, times that cannot be
 compared. What drops a row: another value than the mapping keeps, a source or action mapped to "", no user, no title, a
 time before 1971 or later than `latest`, an ignored item, a quantity or price <= 0 (as mapped). What changes a row: a
-price or quantity that is NaN is forgotten, a currency mark is taken off, a time in the gap of a time zone shifts,
-personal data in text gives way to words, text longer than `MAX_TEXT_CHARS` is cut, the user's id is hashed. Control
-tokens and MUB syntax in titles stay as they are here; they are disarmed when MUBs are written.
+price or quantity that is NaN is forgotten, a currency mark is taken off, a time in the gap of a time zone shifts, an
+object or list among texts is blanked, personal data in text gives way to words, text longer than `MAX_TEXT_CHARS` is
+cut, the user's id is trimmed, written as a whole number and hashed. Control tokens and MUB syntax in titles stay as
+they are here; they are disarmed when MUBs are written.
 """
 
 import dataclasses
@@ -17,9 +18,9 @@ import polars as pl
 from usergpt_jax import schema
 from usergpt_jax.semantize.ingest import amounts, times
 from usergpt_jax.semantize.ingest.event_map import ANY, COLUMN_KEYS, EventMap
-from usergpt_jax.semantize.ingest.log_files import LogError, LogFile
+from usergpt_jax.semantize.ingest.log_files import LogFile
 from usergpt_jax.semantize.ingest.log_text import REPLACEMENT
-from usergpt_jax.semantize.ingest.rows import FILE, ORDER, ROW, Rows, Tally
+from usergpt_jax.semantize.ingest.rows import FILE, NESTED, ORDER, ROW, Rows, Tally
 from usergpt_jax.semantize.ingest.scrub import scrub
 
 MAX_TEXT_CHARS = 500
@@ -68,14 +69,17 @@ def convert(frame: pl.DataFrame, files: list[LogFile], rules: Rules, tally: Tall
     mapping = rules.mapping
     tally.filled.update(name for name in frame.columns if frame[name].null_count() < frame.height)
     rows = Rows(frame, files, tally)
+    _decode_bytes(rows, mapping)
     for column, values in mapping.keep:
         kept = _text(rows.frame, column, mapping).is_in(values).fill_null(False)
         rows.drop(f"{column} is not {' or '.join(values)}", ~kept, column)
-    rows.frame = rows.frame.select(FILE, ROW, ORDER, *_by_key(rows, mapping))
+    if NESTED in frame.columns:
+        _blank_nested(rows, mapping)
+    rows.frame = rows.frame.select(FILE, ROW, ORDER, *_by_key(rows.frame, mapping))
     for key in ("source", "action"):
         _map_values(rows, key, mapping)
     for key in ("user_id", "title", "time"):
-        said = pl.col(key).cast(pl.String).str.strip_chars().str.to_lowercase()
+        said = _text(rows.frame, key, mapping).str.strip_chars().str.to_lowercase()
         rows.drop(f"no {key}", said.is_null() | said.is_in(_NOTHING), key)
     for key in ("source", "action"):
         _refuse_unknown(rows, key, mapping)
@@ -83,6 +87,7 @@ def convert(frame: pl.DataFrame, files: list[LogFile], rules: Rules, tally: Tall
     for key in _NUMBER_KEYS:
         _read_numbers(rows, key, mapping)
     _apply_policies(rows, mapping)
+    _normalise_users(rows, mapping)
     _normalise_text(rows, mapping)
     if mapping.hash_user_id:
         users = rows.frame["user_id"].unique()
@@ -93,20 +98,35 @@ def convert(frame: pl.DataFrame, files: list[LogFile], rules: Rules, tally: Tall
     return rows.frame.select(SETTLE_COLUMNS)
 
 
-def _by_key(rows: Rows, mapping: EventMap) -> list[pl.Expr]:
+def _decode_bytes(rows: Rows, mapping: EventMap) -> None:
+    """Text of the columns that are bytes; a user's id must decode, since broken ones would fall into one."""
+    for column, dtype in rows.frame.schema.items():
+        if dtype != pl.Binary:
+            continue
+        read = pl.col(column).map_elements(lambda raw: raw.decode(mapping.encoding, "replace"), return_dtype=pl.String)
+        if column in mapping.user_id:
+            broken = read.str.contains(REPLACEMENT, literal=True)
+            rows.refuse(broken, column, f"column {column!r}: bytes that are not {mapping.encoding}", "text or numbers")
+        rows.frame = rows.frame.with_columns(read)
+
+
+def _blank_nested(rows: Rows, mapping: EventMap) -> None:
+    """Blanks objects and lists in columns that hold texts elsewhere; what is no time, number or action stops anyway."""
+    texts = [column for key in (*TEXT_KEYS, "cancel_column") for column in mapping.columns().get(key, ())]
+    for column in dict.fromkeys(texts):
+        nested = pl.col(NESTED).list.contains(column).fill_null(False)
+        plain = pl.when(~nested).then(column).alias(column)
+        rows.change(f"{column} is an object or list where others hold a text: blanked", nested, column, plain)
+
+
+def _by_key(frame: pl.DataFrame, mapping: EventMap) -> list[pl.Expr]:
     """The mapped columns under their keys: text, but for times and numbers that already have their type."""
-    frame, found = rows.frame, []
+    found = []
     for key in COLUMN_KEYS:
         columns = mapping.columns().get(key, ())
-        for column in columns:
-            if frame.schema[column].is_nested():
-                kind = "a list" if isinstance(frame.schema[column], pl.List | pl.Array) else "an object"
-                raise LogError(
-                    f"{rows.files[frame[FILE][0]].path}: mapped column {column!r} holds {kind}; name a value in it"
-                )
         if len(columns) == 1:
             dtype = frame.schema[columns[0]]
-            typed = dtype.is_temporal() or (dtype.is_numeric() and key in (*_NUMBER_KEYS, "time"))
+            typed = (dtype.is_temporal() and key == "time") or (dtype.is_numeric() and key in (*_NUMBER_KEYS, "time"))
             found.append((pl.col(columns[0]) if typed else _text(frame, columns[0], mapping)).alias(key))
         elif columns:
             texts = [_text(frame, column, mapping) for column in columns]
@@ -118,6 +138,8 @@ def _by_key(rows: Rows, mapping: EventMap) -> list[pl.Expr]:
 
 def _text(frame: pl.DataFrame, column: str, mapping: EventMap) -> pl.Expr:
     dtype = frame.schema[column]
+    if dtype == pl.Duration:  # which polars writes as no text
+        return pl.col(column).cast(pl.Int64).cast(pl.String)
     text = pl.col(column).cast(pl.String)
     if dtype.is_float() or dtype.is_decimal():  # ids that a missing value turned into floats: 17850.0
         whole = pl.col(column).cast(pl.Int64, strict=False)
@@ -232,6 +254,15 @@ def _apply_policies(rows: Rows, mapping: EventMap) -> None:
         rows.change("price <= 0 forgotten", price <= 0, "price", pl.when(price > 0).then(price).alias("price"))
 
 
+def _normalise_users(rows: Rows, mapping: EventMap) -> None:
+    """One id for " 17850 ", "17850" and "17850.0", which a missing value elsewhere in a column makes of it."""
+    user = pl.col("user_id")
+    trimmed = user.str.strip_chars()
+    rows.change("user_id with spaces around it: trimmed", trimmed != user, "user_id", trimmed)
+    whole = user.str.replace(r"^(-?\d+)[.,]0+$" if mapping.decimal_comma else r"^(-?\d+)\.0+$", "${1}")
+    rows.change("user_id is a whole number written as a fraction: its zeros cut", whole != user, "user_id", whole)
+
+
 def _normalise_text(rows: Rows, mapping: EventMap) -> None:
     for key in FREE_TEXT_KEYS:
         column, found = scrub(rows.frame[key], mapping.scrub)
@@ -239,8 +270,10 @@ def _normalise_text(rows: Rows, mapping: EventMap) -> None:
         for kind, count in found.items():
             rows.tally.scrubbed[kind] = rows.tally.scrubbed.get(kind, 0) + count
     texts = [pl.col(key) for key in TEXT_KEYS]
-    broken = pl.any_horizontal(text.str.contains(REPLACEMENT, literal=True).fill_null(False) for text in texts)
-    rows.change("bytes that are not text replaced by U+FFFD", broken, "title")
+    reason = f"bytes that are not {mapping.encoding} replaced by U+FFFD: see `encoding` in the mapping"
+    shown = pl.coalesce(pl.when(text.str.contains(REPLACEMENT, literal=True)).then(text) for text in texts)
+    rows.frame = rows.frame.with_columns(shown.alias("broken"))
+    rows.change(reason, pl.col("broken").is_not_null(), "broken")
     long = pl.any_horizontal((text.str.len_chars() > MAX_TEXT_CHARS).fill_null(False) for text in texts)
     cut = [text.str.head(MAX_TEXT_CHARS) for text in texts]
     rows.change(f"text cut to {MAX_TEXT_CHARS} characters", long, "title", *cut)

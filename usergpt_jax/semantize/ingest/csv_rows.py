@@ -20,7 +20,7 @@ _END = "\x1e"  # a row of these is put after the last, to tell a file that ends 
 
 def header(file: LogFile, delimiter: str) -> list[str]:
     """The columns; none for a file without any text."""
-    return _header(next(log_text.chunks(file)), _separator(file, delimiter))
+    return _header(file, next(log_text.chunks(file)), _separator(file, delimiter))
 
 
 def read(file: LogFile, columns: list[str], delimiter: str) -> Iterator[pl.DataFrame]:
@@ -32,7 +32,7 @@ def read(file: LogFile, columns: list[str], delimiter: str) -> Iterator[pl.DataF
     text = log_text.chunks(file)
     first = next(text)
     separator = _separator(file, delimiter)
-    tail = "\n" + separator.join([_END] * len(_header(first, separator))) + "\n"
+    tail = "\n" + separator.join([_END] * len(_header(file, first, separator))) + "\n"
     stream = io.BufferedReader(log_text.Utf8Stream(itertools.chain([first], text), tail), _BLOCK_BYTES)
     waiting: pa.RecordBatch | None = None
     try:
@@ -67,8 +67,12 @@ def _separator(file: LogFile, delimiter: str) -> str:
     return "\t" if file.format == "tsv" else delimiter
 
 
-def _header(text: str, separator: str) -> list[str]:
-    return next((row for row in csv.reader(io.StringIO(text), delimiter=separator) if row), [])
+def _header(file: LogFile, text: str, separator: str) -> list[str]:
+    lines = io.StringIO(text, newline=None)  # lines may end in CR, LF or both
+    try:
+        return next((row for row in csv.reader(lines, delimiter=separator) if row), [])
+    except csv.Error as error:
+        raise BadFileError(f"{file.path}: cannot be read as {file.format}: its header: {error}") from None
 
 
 def _reason(message: str) -> str:

@@ -1,5 +1,6 @@
 """Mappings: how a log's columns become the event schema; a mapping file is data, see `configs/maps/`."""
 
+import codecs
 import dataclasses
 import datetime
 import pathlib
@@ -66,6 +67,7 @@ class EventMap:
       scrub: kinds of personal data to replace in title, place and category, of `scrub.KINDS`.
       currency: of the prices, for the record.
       delimiter: of a CSV file.
+      encoding: Python's name of the encoding of text files without byte order mark, and of Parquet's bytes.
     """
 
     user_id: tuple[str, ...]
@@ -98,6 +100,7 @@ class EventMap:
     scrub: tuple[str, ...]
     currency: str
     delimiter: str
+    encoding: str
 
     def __post_init__(self):
         """Raises `ConfigError` for a value that no log could be read with."""
@@ -123,6 +126,7 @@ class EventMap:
             raise ConfigError(f"map.delimiter: expected one ASCII character, got {self.delimiter!r}")
         if not 0 < self.price_scale < float("inf"):
             raise ConfigError(f"map.price_scale: expected above 0, got {self.price_scale}")
+        _check_encoding(self.encoding)
         _check_time_zone(self.time_zone)
         self.latest_time(datetime.datetime(2000, 1, 1))
 
@@ -151,6 +155,14 @@ def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
         raise ConfigError(f"map.{name}: expected one of {shown}, got {value!r}")
 
 
+def _check_encoding(encoding: str) -> None:
+    try:
+        b"a".decode(encoding, "replace")
+        codecs.getincrementaldecoder(encoding)(errors="replace")
+    except (LookupError, ValueError):
+        raise ConfigError(f"map.encoding: expected a Python text encoding such as cp1252, got {encoding!r}") from None
+
+
 def _check_time_zone(zone: str) -> None:
     try:
         if zone:
@@ -174,6 +186,7 @@ def default_map() -> ConfigDict:
         "nonpositive_price": "drop",
         "scrub": scrub.KINDS,
         "delimiter": ",",
+        "encoding": "utf-8",
     }
     return ConfigDict({**empty, **special})
 

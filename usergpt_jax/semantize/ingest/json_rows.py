@@ -10,7 +10,7 @@ import polars as pl
 
 from usergpt_jax.semantize.ingest import log_text
 from usergpt_jax.semantize.ingest.log_files import BadFileError, LogFile
-from usergpt_jax.semantize.ingest.rows import ROW
+from usergpt_jax.semantize.ingest.rows import NESTED, ROW
 
 _ROWS = 10_000
 _DECODER = json.JSONDecoder(parse_constant=str)  # NaN and Infinity as text, for the number parser to judge
@@ -50,30 +50,44 @@ def _lines(file: LogFile) -> Iterator[str]:
     yield "".join(rest)
 
 
-def names(file: LogFile, unroll: str, n_rows: int) -> list[str]:
-    """The dotted paths of the first rows, in order of appearance; lists are entered at `unroll` only."""
-    found: dict[str, None] = {}
+def names(file: LogFile, unroll: str, n_rows: int) -> tuple[list[str], dict[str, str]]:
+    """What the first rows hold; lists are entered at `unroll` only.
 
-    def walk(value: Any, path: str) -> None:
-        if path == unroll and isinstance(value, list):
-            found.setdefault(path)
-            for element in value:
-                walk(element, path)
-        elif isinstance(value, dict):
+    Returns:
+      the dotted paths in order of appearance, and for those that hold an object or list wherever they hold anything,
+      which of them and in which row first.
+    """
+    found: dict[str, None] = {}
+    plain: set[str] = set()
+    nested: dict[str, str] = {}
+
+    def walk(value: Any, path: str, row: int) -> None:
+        if isinstance(value, dict) and value:
+            if path:
+                nested.setdefault(path, f"an object (row {row})")
             for key, inner in value.items():
-                walk(inner, f"{path}.{key}" if path else key)
+                walk(inner, f"{path}.{key}" if path else key, row)
+            return
+        found.setdefault(path)
+        if not value:  # an empty object or list is no value
+            plain.update([path] if isinstance(value, str | int | float) else [])
+        elif not isinstance(value, list):
+            plain.add(path)
+        elif path == unroll:
+            for element in value:
+                walk(element, path, row)
         else:
-            found.setdefault(path)
+            nested.setdefault(path, f"a list (row {row})")
 
     for row, made in objects(file):
-        walk(made, "")
+        walk(made, "", row)
         if row >= n_rows:
             break
-    return list(found)
+    return list(found), {path: what for path, what in nested.items() if path not in plain}
 
 
 def read(file: LogFile, paths: list[str], unroll: str, decimal_comma: bool) -> Iterator[pl.DataFrame]:
-    """Frames with `ROW` and a text column a path; numbers are written with the mapping's decimal mark."""
+    """Frames with `ROW`, `NESTED` and a text column a path; numbers are written with the mapping's decimal mark."""
     block: list[tuple[int, dict[str, Any], Any]] = []  # row, object, element of the list in it
     for row, made in objects(file):
         elements = pick(made, unroll, tuple(unroll.split("."))) if unroll else None
@@ -88,8 +102,11 @@ def _frame(
     block: list[tuple[int, dict[str, Any], Any]], paths: list[str], unroll: str, decimal_comma: bool
 ) -> pl.DataFrame:
     columns = {ROW: pl.Series(ROW, [row for row, _, _ in block], dtype=pl.Int64)}
+    nested: dict[int, list[str]] = {}
     for path in paths:
-        if unroll and path.startswith(f"{unroll}."):
+        if unroll and path == unroll:
+            values = [element for _, _, element in block]
+        elif unroll and path.startswith(f"{unroll}."):
             keys = tuple(path.removeprefix(f"{unroll}.").split("."))
             values = [pick(element, "", keys) for _, _, element in block]
         elif "." in path:
@@ -99,6 +116,10 @@ def _frame(
             values = [made.get(path) for _, made, _ in block]
         texts = [one if type(one) is str and one.isascii() else _text(one, decimal_comma) for one in values]
         columns[path] = pl.Series(path, texts, dtype=pl.String)
+        for i, value in enumerate(values):
+            if value and isinstance(value, dict | list):
+                nested.setdefault(i, []).append(path)
+    columns[NESTED] = pl.Series(NESTED, [nested.get(i) for i in range(len(block))], dtype=pl.List(pl.String))
     return pl.DataFrame(columns)
 
 
@@ -114,7 +135,7 @@ def pick(value: Any, path: str, keys: tuple[str, ...]) -> Any:
 
 
 def _text(value: Any, decimal_comma: bool) -> str | None:
-    if value is None:
+    if value is None or (isinstance(value, dict | list) and not value):
         return None
     if isinstance(value, str):
         return _HALF_PAIR.sub(log_text.REPLACEMENT, value)

@@ -37,12 +37,14 @@ class LogFile:
       name: how reports call it: its path below the log's folder.
       format: "csv", "tsv", "jsonl" or "parquet".
       compressed: whether it is a gzip of that.
+      encoding: of its text, unless a byte order mark tells another.
     """
 
     path: pathlib.Path
     name: str
     format: str
     compressed: bool
+    encoding: str = "utf-8"
 
 
 def format_of(path: pathlib.Path) -> tuple[str, bool] | None:
@@ -53,18 +55,21 @@ def format_of(path: pathlib.Path) -> tuple[str, bool] | None:
     return None if found is None or (compressed and found == "parquet") else (found, compressed)
 
 
-def find(log: str | os.PathLike[str]) -> tuple[list[LogFile], list[str]]:
-    """The files of a log, sorted by path, and the names of those in its folder that are of no log format.
+def find(log: str | os.PathLike[str], encoding: str = "utf-8") -> tuple[list[LogFile], dict[str, str]]:
+    """The files of a log, sorted by path, and the others in its folder with why they are none.
 
-    Hidden files, and those whose names start with "_", are no part of a log.
+    A file is left out if it, or a folder it lies in below the log's, has a name that starts with "_" or ".", unless a
+    glob names it so: "logs/_*.csv".
 
     Args:
       log: a file, a folder (read with its subfolders) or a glob such as "logs/*.csv".
+      encoding: of text files, see `EventMap.encoding`.
 
     Raises:
       LogError: there is no such file, or none of a format that can be read.
     """
     path = pathlib.Path(log)
+    left_out = "._"  # first characters
     if path.is_file():
         paths, root = [path], path.parent
     elif path.is_dir():
@@ -72,20 +77,26 @@ def find(log: str | os.PathLike[str]) -> tuple[list[LogFile], list[str]]:
     elif glob.has_magic(str(log)):
         paths = sorted(pathlib.Path(one) for one in glob.glob(str(log), recursive=True))
         paths = [one for one in paths if one.is_file()]
-        root = pathlib.Path(os.path.commonpath([one.parent for one in paths])) if paths else path
+        fixed = next(i for i, part in enumerate(path.parts) if glob.has_magic(part))
+        root, pattern = pathlib.Path(*path.parts[:fixed]), path.parts[fixed:]
+        left_out = "".join(mark for mark in left_out if not any(part.startswith(mark) for part in pattern))
     else:
         raise LogError(f"{log}: no such log file")
     if path.is_file() and format_of(path) is None:
         raise LogError(f"{log}: expected a file ending in {_ENDINGS}")
-    files, others = [], []
+    files, others = [], {}
     for one in paths:
         name = one.relative_to(root).as_posix()
-        if not path.is_file() and any(part[0] in "._" for part in name.split("/")):
-            continue
         found = format_of(one)
-        files.append(LogFile(one, name, *found)) if found else others.append(name)
+        if not path.is_file() and any(part[0] in left_out for part in name.split("/")):
+            others[name] = "its name or folder starts with _ or ."
+        elif found is None:
+            others[name] = "no log format"
+        else:
+            files.append(LogFile(one, name, *found, encoding))
     if not files:
-        raise LogError(f"{log}: holds no log file; expected files ending in {_ENDINGS}")
+        first = next((f"; {name}: {reason}" for name, reason in others.items()), "")
+        raise LogError(f"{log}: holds no log file; expected files ending in {_ENDINGS}{first}")
     return files, others
 
 

@@ -1,7 +1,7 @@
 """The text of CSV and JSONL files: gunzipped, decoded and cut into chunks.
 
-A byte order mark tells UTF-8, UTF-16 little and big endian apart; without one the text is UTF-8. What is not valid in
-the encoding becomes U+FFFD.
+A byte order mark tells UTF-8, UTF-16 and UTF-32 apart; without one the text has the encoding of its `LogFile`. What is
+not valid in the encoding becomes U+FFFD.
 """
 
 import codecs
@@ -15,6 +15,10 @@ from usergpt_jax.semantize.ingest.log_files import BadFileError, LogFile
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _CHUNK_BYTES = 4 << 20
+_MARKS = (  # that of UTF-32 starts with that of UTF-16
+    *((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32")),
+    *((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"), (codecs.BOM_UTF8, "utf-8-sig")),
+)
 
 
 def chunks(file: LogFile) -> Iterator[str]:
@@ -23,21 +27,48 @@ def chunks(file: LogFile) -> Iterator[str]:
     Raises:
       BadFileError: it cannot be opened, or its gzip stream is broken or ends early.
     """
+    blocks = _blocks(file)
+    head = next(blocks, b"")
+    decoder = codecs.getincrementaldecoder(_marked(head) or file.encoding)(errors="replace")
+    yield decoder.decode(head)
+    for block in blocks:
+        yield decoder.decode(block)
+    yield decoder.decode(b"", final=True)
+
+
+def _blocks(file: LogFile) -> Iterator[bytes]:
     try:
         with cast(IO[bytes], gzip.open(file.path) if file.compressed else file.path.open("rb")) as opened:
-            head = opened.read(_CHUNK_BYTES)
-            decoder = codecs.getincrementaldecoder(_encoding(head))(errors="replace")
-            yield decoder.decode(head)
             while block := opened.read(_CHUNK_BYTES):
-                yield decoder.decode(block)
-            yield decoder.decode(b"", final=True)
+                yield block
     except (OSError, EOFError, zlib.error) as error:
         kind = "gzip" if file.compressed else file.format
         raise BadFileError(f"{file.path}: cannot be read as {kind}: {error}") from None
 
 
-def _encoding(head: bytes) -> str:
-    return "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+def _marked(head: bytes) -> str:
+    """The encoding that a byte order mark tells, "" without one."""
+    return next((encoding for mark, encoding in _MARKS if head.startswith(mark)), "")
+
+
+def guess_encoding(file: LogFile) -> str:
+    """The likeliest encoding of a text file by its first MiB: "utf-8", "cp1252", or "" for neither.
+
+    Text is taken for UTF-8 unless more of its characters beyond ASCII are broken than whole.
+
+    Raises:
+      BadFileError: see `chunks`.
+    """
+    head = next(_blocks(file), b"")
+    text = codecs.getincrementaldecoder("utf-8")(errors="replace").decode(head)
+    broken = text.count(REPLACEMENT)
+    if _marked(head) or 2 * broken <= sum(not one.isascii() for one in text):
+        return "utf-8"
+    try:
+        head.decode("cp1252")
+    except UnicodeDecodeError:
+        return ""
+    return "cp1252"
 
 
 class Utf8Stream(io.RawIOBase):
@@ -61,7 +92,7 @@ class Utf8Stream(io.RawIOBase):
                 if self._tail is None:
                     return 0
                 chunk, self._tail = self._tail, None
-            self._left = memoryview(chunk.encode())
+            self._left = memoryview(chunk.encode(errors="replace"))
         size = min(len(buffer), len(self._left))
         buffer[:size], self._left = self._left[:size], self._left[size:]
         return size

@@ -13,24 +13,33 @@ from usergpt_jax.semantize.ingest.rows import ROW
 _ELEMENT = "\0element"  # the unrolled list's column
 
 
-def names(file: LogFile, unroll: str) -> list[str]:
-    """The dotted paths of the columns, structs opened, and the list at `unroll` too."""
+def names(file: LogFile, unroll: str) -> tuple[list[str], dict[str, str]]:
+    """The columns of a file.
+
+    Returns:
+      their dotted paths, structs opened and the list at `unroll` too, and those twice whose column stands twice; which
+      paths hold objects or lists.
+    """
     found: list[str] = []
+    nested: dict[str, str] = {}
 
     def walk(dtype: pa.DataType, path: str) -> None:
-        if path == unroll and isinstance(dtype, pa.ListType | pa.LargeListType):
-            found.append(path)
-            walk(dtype.value_type, path)
-        elif isinstance(dtype, pa.StructType):
+        if isinstance(dtype, pa.StructType):
+            nested[path] = "an object"
             for i in range(dtype.num_fields):
                 walk(dtype.field(i).type, f"{path}.{dtype.field(i).name}")
-        else:
-            found.append(path)
+            return
+        found.append(path)
+        if path == unroll and isinstance(dtype, pa.ListType | pa.LargeListType):
+            walk(dtype.value_type, path)
+        elif pa.types.is_nested(dtype):
+            nested[path] = "a list"
 
     with _open(file) as opened:
         for field in opened.schema_arrow:
             walk(field.type, field.name)
-    return found
+        tops = opened.schema_arrow.names
+    return [*dict.fromkeys(found), *(name for name in set(tops) if tops.count(name) > 1)], nested
 
 
 def read(file: LogFile, paths: list[str], unroll: str, batch_rows: int) -> Iterator[pl.DataFrame]:
@@ -39,7 +48,7 @@ def read(file: LogFile, paths: list[str], unroll: str, batch_rows: int) -> Itera
     Raises:
       BadFileError: the file is no Parquet file, or is cut off or broken.
     """
-    present = names(file, unroll)
+    present, _ = names(file, unroll)
     wanted = [path for path in paths if path in present]
     inside = [path for path in wanted if unroll and path.startswith(f"{unroll}.")]
     columns = [*(path for path in wanted if path not in inside), *([unroll] if unroll in present else [])]
@@ -47,6 +56,7 @@ def read(file: LogFile, paths: list[str], unroll: str, batch_rows: int) -> Itera
     with _open(file) as opened:
         try:
             for batch in opened.iter_batches(batch_size=batch_rows, columns=[_top(opened, path) for path in columns]):
+                batch.validate(full=True)  # the reader takes text for UTF-8 unseen
                 frame = cast(pl.DataFrame, pl.from_arrow(batch)).with_row_index(ROW, offset=n_rows + 1)
                 n_rows += frame.height
                 frame = frame.with_columns(pl.col(ROW).cast(pl.Int64))
@@ -58,7 +68,7 @@ def read(file: LogFile, paths: list[str], unroll: str, batch_rows: int) -> Itera
                     ROW,
                     *(_column(frame, path, unroll, path in wanted, path in inside).alias(path) for path in paths),
                 )
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, pl.exceptions.PolarsError, OSError) as error:
             raise broken(file, error) from None
 
 
@@ -83,6 +93,8 @@ def _top(opened: pq.ParquetFile, path: str) -> str:
 def _column(frame: pl.DataFrame, path: str, unroll: str, wanted: bool, inside: bool) -> pl.Expr:
     if not wanted:
         return pl.lit(None, pl.String)
+    if unroll and path == unroll:
+        return pl.col(_ELEMENT)
     if inside:
         return _walk(pl.col(_ELEMENT), path.removeprefix(f"{unroll}.").split("."))
     return _field(frame, path)

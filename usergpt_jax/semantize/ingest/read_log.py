@@ -138,8 +138,8 @@ def read_log(
     Raises:
       LogError: a file or row is at fault, or no file could be read.
     """
-    files, others = log_files.find(log)
-    read = LogRead(log, files, rules, skipped=dict.fromkeys(others, "no log format"))
+    files, others = log_files.find(log, rules.mapping.encoding)
+    read = LogRead(log, files, rules, skipped=others)
     order = 0
     for number, file in enumerate(files):
         tally, first_order, rows = read.tally.copy(), order, 0

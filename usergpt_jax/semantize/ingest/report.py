@@ -73,7 +73,10 @@ class ImportReport:
             shown = [f"{name}: {rows:,}" for name, rows in list(self.files.items())[:_FILES_PRINTED]]
             more = f", and {len(self.files) - _FILES_PRINTED} more" if len(self.files) > _FILES_PRINTED else ""
             text.append(f"  {len(self.files)} files ({', '.join(shown)}{more})")
-        text += [f"  skipped file {name}: {reason}" for name, reason in self.skipped_files.items()]
+        skipped = [f"  skipped file {name}: {reason}" for name, reason in self.skipped_files.items()]
+        text += skipped[:_FILES_PRINTED]
+        if len(skipped) > _FILES_PRINTED:
+            text.append(f"  and {len(skipped) - _FILES_PRINTED} more skipped files, in the saved report")
         if self.rows_unrolled:
             text.append(f"  added   {self.rows_unrolled:>9,}  rows by unrolling lists")
         for title, decisions in (("dropped", self.dropped), ("changed", self.changed)):

@@ -9,6 +9,7 @@ from usergpt_jax.semantize.ingest.log_files import LogError, LogFile
 from usergpt_jax.semantize.ingest.scrub import scrub
 
 FILE, ROW, ORDER = "file_number", "row_number", "order"  # file from 0, row from 1 in it, order over the whole log
+NESTED = "nested_columns"  # of a row of JSONL: its columns that hold an object or list; null where there is none
 MAX_EXAMPLES = 3
 _SHOWN_CHARS = 60
 _HIDDEN = ("email", "phone", "address")  # in every example, whichever column it is of; a time may look like a card

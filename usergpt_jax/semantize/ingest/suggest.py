@@ -2,11 +2,12 @@
 
 import datetime
 import os
+from collections.abc import Callable
 
 import polars as pl
 
 from usergpt_jax import schema
-from usergpt_jax.semantize.ingest import column_words, decimal_mark, sample, scrub, times
+from usergpt_jax.semantize.ingest import column_words, decimal_mark, sample, scrub, times, value_words
 from usergpt_jax.semantize.ingest.sample import Sample
 from usergpt_jax.semantize.ingest.suggestion import Suggestion
 
@@ -30,10 +31,10 @@ def mapping_file(log: str | os.PathLike[str]) -> str:
     user, a time and a title were found.
 
     Args:
-      log: file, folder or glob; the first of its files is looked into.
+      log: file, folder or glob; the first of its files that has rows is looked into.
 
     Raises:
-      LogError: there is no such log, or its first file cannot be read or has no row.
+      LogError: there is no such log, or a file cannot be read, or none has a row.
     """
     taken = sample.take(log)
     made = Suggestion()
@@ -42,13 +43,14 @@ def mapping_file(log: str | os.PathLike[str]) -> str:
         made.put("unroll", taken.unroll, "an event an element")
     columns = _find_columns(taken, made)
     _find_decimal_mark(taken.frame, {key: columns[key] for key in _NUMBERS if key in columns}, made)
-    for key, words, allowed, fallback in (
-        ("action", column_words.ACTION_WORDS, schema.ACTIONS, "purchase" if "price" in columns else "click"),
-        ("source", column_words.SOURCE_WORDS, schema.SOURCES, "ecommerce"),
-    ):
-        _find_values(taken.frame, key, words, allowed, fallback, made)
+    _find_values(taken.frame, "action", value_words.action, "purchase" if "price" in columns else "click", made)
+    _find_values(taken.frame, "source", value_words.source, "ecommerce", made)
     if taken.delimiter != ",":
         made.put("delimiter", taken.delimiter)
+    if taken.encoding == "cp1252":
+        made.put("encoding", "cp1252", "no UTF-8, but may be text of Windows: look at letters with accents")
+    elif not taken.encoding:
+        made.put("encoding", "utf-8", "the text is neither UTF-8 nor cp1252: name its encoding")
     return made.text(str(log), taken.frame.columns, taken.lists)
 
 
@@ -150,7 +152,7 @@ def _find_decimal_mark(frame: pl.DataFrame, numbers: dict[str, pl.Series], made:
 
 def _time_format(values: pl.Series) -> dict[str, object] | None:
     if values.dtype.is_temporal():
-        return {}
+        return None if values.dtype in (pl.Time, pl.Duration) else {}
     numbers = values.cast(pl.Float64, strict=False)
     numbers = numbers.filter((numbers != 0).fill_null(True))  # 0 stands for a missing time
     for one, low, high in (("unix_s", 6e8, 4.1e9), ("unix_ms", 6e11, 4.1e12), ("unix_us", 6e14, 4.1e15)):
@@ -173,28 +175,27 @@ def _share(holds: pl.Series) -> float:
 
 
 def _find_values(
-    frame: pl.DataFrame,
-    key: str,
-    words: tuple[tuple[str, tuple[str, ...]], ...],
-    allowed: tuple[str, ...],
-    fallback: str,
-    made: Suggestion,
+    frame: pl.DataFrame, key: str, meaning: Callable[[str], str | None], fallback: str, made: Suggestion
 ) -> None:
     """A column of few values, some of which are understood, with a value map; else one value for the whole log."""
     for column in column_words.ranked(f"{key}_column", frame.columns):
         values = set(frame[column].drop_nulls().cast(pl.String))
-        known = column_words.TRACK_EVENTS if values.intersection(column_words.TRACK_EVENTS) else ()
-        guessed = {one: column_words.value_for(one, words, allowed) for one in sorted(values.union(known))}
+        known = value_words.TRACK_EVENTS if values.intersection(value_words.TRACK_EVENTS) else ()
+        found = {one: meaning(one) for one in sorted(values.union(known))}
         few = 0 < len(values) <= _MAX_VALUES or known
-        if column in made.columns or not few or not any(guessed[one] for one in values):
+        if column in made.columns or not few or not any(found[one] for one in values):
             continue
-        unknown = [one for one in guessed if guessed[one] is None]
-        notes = [f"not understood, so dropped: {', '.join(unknown)}"] if unknown else []
         rest = {"*": ""} if known else {}  # who has the events of the specification has more beside them
         made.put(f"{key}_column", column)
-        made.put(f"{key}_values", {one: guessed[one] or "" for one in guessed} | rest, "a guess", *notes)
+        made.put(f"{key}_values", {one: found[one] or "" for one in found} | rest)
+        for one in found:
+            if found[one] is None:
+                made.value_notes[f"{key}_values", one] = "not understood, so dropped"
+            elif not value_words.is_sure(one):
+                made.value_notes[f"{key}_values", one] = "a guess"
         made.columns.add(column)
         return
+    allowed = schema.ACTIONS if key == "action" else schema.SOURCES
     made.put(key, fallback, f"no column tells; one of {', '.join(allowed)}")
 
 

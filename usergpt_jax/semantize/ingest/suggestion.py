@@ -14,11 +14,13 @@ class Suggestion:
     Attributes:
       values: by mapping key, in the order of the file.
       notes: why, by mapping key.
+      value_notes: why, by mapping key and value of a value map.
       columns: of the log that have a use.
     """
 
     values: dict[str, object] = dataclasses.field(default_factory=dict)
     notes: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    value_notes: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)
     columns: set[str] = dataclasses.field(default_factory=set)
 
     def put(self, key: str, value: object, *notes: str) -> None:
@@ -48,11 +50,15 @@ class Suggestion:
         for key, value in self.values.items():
             note = f"  # {_quoted('; '.join(self.notes[key]))}" if self.notes[key] else ""
             if isinstance(value, dict):
-                inner = [f"            {name!r}: {meaning!r}," for name, meaning in value.items()]
+                inner = [self._pair(key, name, meaning) for name, meaning in value.items()]
                 lines += [f'        "{key}": {{{note}', *inner, "        },"]
             else:
                 lines.append(f'        "{key}": {value!r},{note}')
         return "\n".join([*lines, "    }", ""])
+
+    def _pair(self, key: str, name: str, meaning: object) -> str:
+        note = self.value_notes.get((key, name), "")
+        return f"            {name!r}: {meaning!r}," + (f"  # {note}" if note else "")
 
 
 def _quoted(text: str) -> str:

@@ -30,13 +30,15 @@ def read(raw: pl.Series, time_format: str) -> pl.DataFrame:
     """
     if isinstance(raw.dtype, pl.Datetime) and raw.dtype.time_zone:
         wall, utc = raw.dt.replace_time_zone(None), raw.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-        return _frame(wall, utc, pl.repeat(raw.dtype.time_zone.removeprefix("Etc/"), len(raw), eager=True))
+        return _frame(wall, utc, _zones(raw.dtype.time_zone.removeprefix("Etc/"), raw))
+    if raw.dtype in (pl.Time, pl.Duration):  # of no day
+        return _frame(pl.Series([None], dtype=_MS).new_from_index(0, len(raw)), None, _zones(NO_OFFSET, raw))
     if raw.dtype.is_temporal():
-        return _frame(raw.cast(_MS, strict=False), None, pl.repeat(NO_OFFSET, len(raw), eager=True))
+        return _frame(raw.cast(_MS, strict=False), None, _zones(NO_OFFSET, raw))
     if time_format in UNIX:
         number = raw.cast(pl.Float64, strict=False) * UNIX[time_format]
         instant = number.cast(pl.Int64, strict=False).cast(_MS)
-        return _frame(instant, instant, pl.repeat(_UTC, len(raw), eager=True))
+        return _frame(instant, instant, _zones(_UTC, raw))
     return _read_text(raw.cast(pl.String).str.strip_chars(), time_format)
 
 
@@ -80,6 +82,10 @@ def _minutes(written: pl.Series) -> pl.Series:
     )
     total = sign * (parts["hours"] * 60 + parts["minutes"])
     return (total * 60_000).cast(pl.Duration("ms"))
+
+
+def _zones(zone: str, raw: pl.Series) -> pl.Series:
+    return pl.repeat(zone, len(raw), eager=True)
 
 
 def _frame(wall: pl.Series, utc: pl.Series | None, zone: pl.Series) -> pl.DataFrame:
