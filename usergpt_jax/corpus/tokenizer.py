@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import sentencepiece
-from sentencepiece import sentencepiece_model_pb2
 
 from usergpt_jax.core.errors import InputError
 
@@ -245,11 +244,7 @@ def train_unigram(
         )
     except RuntimeError as error:  # its message starts with a place in its code
         raise InputError(f"tokenizer of {vocab_size} ids: {str(error).rpartition('] ')[2]}") from None
-    model = sentencepiece_model_pb2.ModelProto.FromString(  # pyright: ignore[reportAttributeAccessIssue]
-        written.getvalue()
-    )
-    model.trainer_spec.ClearField("seed_sentencepieces_file")  # a path, which would make equal models differ
-    return model.SerializeToString(deterministic=True)
+    return written.getvalue()
 
 
 def _fragments(texts: Iterable[str]) -> Iterator[str]:
