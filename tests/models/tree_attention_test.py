@@ -77,10 +77,10 @@ def test_tree_equals_flat_in_hidden_loss_logprobs_and_gradients(config):
     jax.tree.map(assert_same_direction_and_size, tree_grads, flat_grads)
 
 
-def test_structured_attention_equals_the_dense_mask():
+def test_attention_in_blocks_equals_attention_under_the_dense_mask():
     params, trees = tiny.params(), tiny.trees()
-    reference = jax.jit(tree_attention.forward_tree_reference, static_argnums=1)
-    found, expected = run_tree(params, tiny.CONFIG, trees), run_tree(params, tiny.CONFIG, trees, reference)
+    dense = dataclasses.replace(tiny.CONFIG, attention="reference")
+    found, expected = (run_tree(params, config, trees) for config in (tiny.CONFIG, dense))
     np.testing.assert_allclose(masked(found, trees), masked(expected, trees), atol=1e-4)
 
 

@@ -1,4 +1,4 @@
-"""Who attends to whom in a tree, as structured attention and as the dense reference.
+"""Who attends to whom in a tree: the dense reference, and what all paths share.
 
 One trunk, G branches; a branch token sees its whole trunk and, causally, its own branch:
 
@@ -10,13 +10,14 @@ One trunk, G branches; a branch token sees its whole trunk and, causally, its ow
                            b0      x  x  . |  .  . |  x  .
                            b1      x  x  . |  .  . |  x  x
 
-The structured form computes the two dense parts, trunk x trunk and branches x trunk, and the small diagonal blocks,
-and never the (P + G R)^2 square. Queries come scaled. Softmax is float32.
+Three paths give the same two functions, `attend_causal` for trunks (and flat rows, which are trees without branches)
+and `attend_tree` for branches: this module under a dense mask, for tests; `blockwise` for any device; `splash` for
+TPU. Queries come scaled. Softmax is float32.
 """
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 MASKED = -1e30  # finite, so that a row without any key stays finite
 
@@ -24,37 +25,6 @@ MASKED = -1e30  # finite, so that a row without any key stays finite
 def group_heads(q: Float[Array, "*B T N H"], n_kv_heads: int) -> Float[Array, "*B T K J H"]:
     """Splits the query heads into the groups that share a key head."""
     return q.reshape(*q.shape[:-2], n_kv_heads, q.shape[-2] // n_kv_heads, q.shape[-1])
-
-
-def attend_causal(
-    q: Float[Array, "B T N H"], k: Float[Array, "B T K H"], v: Float[Array, "B T K H"]
-) -> Float[Array, "B T N H"]:
-    """Causal attention within each row. Right padding needs no mask: no valid query sees a later key."""
-    grouped = group_heads(q, k.shape[2])
-    scores = jnp.einsum("BTKJH,BSKH->BKJTS", grouped, k, preferred_element_type=jnp.float32)
-    causal = jnp.tri(q.shape[1], dtype=bool)
-    weights = jax.nn.softmax(jnp.where(causal, scores, MASKED), axis=-1).astype(v.dtype)
-    return jnp.einsum("BKJTS,BSKH->BTKJH", weights, v).reshape(q.shape)
-
-
-def attend_tree(
-    q: Float[Array, "B G R N H"],
-    trunk_k: Float[Array, "B P K H"],
-    trunk_v: Float[Array, "B P K H"],
-    own_k: Float[Array, "B G R K H"],
-    own_v: Float[Array, "B G R K H"],
-    trunk_mask: Bool[Array, "B P"],
-) -> Float[Array, "B G R N H"]:
-    """Attention of branch tokens to their trunk and, causally, to their own branch, in one softmax."""
-    grouped = jnp.einsum("BGRKJH->BKGJRH", group_heads(q, own_k.shape[3]))
-    to_trunk = jnp.einsum("BKGJRH,BPKH->BKGJRP", grouped, trunk_k, preferred_element_type=jnp.float32)
-    to_own = jnp.einsum("BKGJRH,BGSKH->BKGJRS", grouped, own_k, preferred_element_type=jnp.float32)
-    to_trunk = jnp.where(trunk_mask[:, None, None, None, None, :], to_trunk, MASKED)
-    to_own = jnp.where(jnp.tri(q.shape[2], dtype=bool), to_own, MASKED)
-    trunk_weights, own_weights = joint_softmax(to_trunk, to_own)
-    mixed = jnp.einsum("BKGJRP,BPKH->BKGJRH", trunk_weights.astype(trunk_v.dtype), trunk_v)
-    mixed += jnp.einsum("BKGJRS,BGSKH->BKGJRH", own_weights.astype(own_v.dtype), own_v)
-    return jnp.einsum("BKGJRH->BGRKJH", mixed).reshape(q.shape)
 
 
 def joint_softmax(*scores: Float[Array, "... _"]) -> tuple[Float[Array, "... _"], ...]:
@@ -66,24 +36,44 @@ def joint_softmax(*scores: Float[Array, "... _"]) -> tuple[Float[Array, "... _"]
     return tuple(block / total for block in weights)
 
 
-def attend_masked(
-    q: Float[Array, "B T N H"],
-    k: Float[Array, "B S K H"],
-    v: Float[Array, "B S K H"],
-    mask: Bool[Array, "B T S"],
+def attend_causal(
+    q: Float[Array, "B T N H"], k: Float[Array, "B T K H"], v: Float[Array, "B T K H"], lengths: Int[Array, " B"]
 ) -> Float[Array, "B T N H"]:
-    """Reference: attention under a dense mask."""
+    """Reference: causal attention within each row, right padded after `lengths`."""
+    T = q.shape[1]
+    return _attend(q, k, v, jnp.tri(T, dtype=bool) & _valid(lengths, T)[:, None])
+
+
+def attend_tree(
+    q: Float[Array, "B G R N H"],
+    trunk_k: Float[Array, "B P K H"],
+    trunk_v: Float[Array, "B P K H"],
+    own_k: Float[Array, "B G R K H"],
+    own_v: Float[Array, "B G R K H"],
+    lengths: Int[Array, " B"],
+) -> Float[Array, "B G R N H"]:
+    """Reference: attention of branch tokens to the valid trunk and, causally, to their own branch."""
+    (B, G, R), P = q.shape[:3], trunk_k.shape[1]
+    branch = jnp.repeat(jnp.arange(G), R, total_repeat_length=G * R)
+    own = (branch[:, None] == branch) & jnp.tri(G * R, dtype=bool)
+    seen = jnp.broadcast_to(_valid(lengths, P)[:, None], (B, G * R, P))
+    mask = jnp.concatenate([seen, jnp.broadcast_to(own, (B, G * R, G * R))], axis=2)
+
+    def keys(trunk: jax.Array, own: jax.Array) -> jax.Array:
+        return jnp.concatenate([trunk, own.reshape(B, G * R, *own.shape[3:])], axis=1)
+
+    out = _attend(q.reshape(B, G * R, *q.shape[3:]), keys(trunk_k, own_k), keys(trunk_v, own_v), mask)
+    return out.reshape(q.shape)
+
+
+def _attend(
+    q: Float[Array, "B T N H"], k: Float[Array, "B S K H"], v: Float[Array, "B S K H"], mask: Bool[Array, "B T S"]
+) -> Float[Array, "B T N H"]:
     grouped = group_heads(q, k.shape[2])
     scores = jnp.einsum("BTKJH,BSKH->BKJTS", grouped, k, preferred_element_type=jnp.float32)
     weights = jax.nn.softmax(jnp.where(mask[:, None, None], scores, MASKED), axis=-1).astype(v.dtype)
     return jnp.einsum("BKJTS,BSKH->BTKJH", weights, v).reshape(q.shape)
 
 
-def tree_mask(trunk_mask: Bool[Array, "B P"], branch_mask: Bool[Array, "B G R"]) -> Bool[Array, "B T T"]:
-    """Reference: the dense mask of a tree laid out as trunk, then the branches one after the other (T = P + G R)."""
-    (B, P), (_, G, R) = trunk_mask.shape, branch_mask.shape
-    segment = jnp.concatenate([jnp.zeros(P, int), 1 + jnp.repeat(jnp.arange(G), R, total_repeat_length=G * R)])
-    same_or_trunk = (segment[None, :] == segment[:, None]) | (segment[None, :] == 0)
-    causal = jnp.tri(P + G * R, dtype=bool)
-    valid = jnp.concatenate([trunk_mask, branch_mask.reshape(B, G * R)], axis=1)
-    return same_or_trunk & causal & valid[:, None, :]
+def _valid(lengths: Int[Array, " B"], size: int) -> Bool[Array, "B size"]:
+    return jnp.arange(size) < lengths[:, None]

@@ -8,15 +8,16 @@ true length, so a branch's hidden states are those of the flat sequence trunk + 
 where G flat sequences cost G (P + R).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from usergpt_jax.core.mesh import constrain
-from usergpt_jax.models import attention, qwen3
+from usergpt_jax.models import attention, blockwise, qwen3
 from usergpt_jax.models.qwen3 import Params, Qwen3Config
+from usergpt_jax.models.qwen3_config import REMAT
 
 # Measured on 2 CPU cores: up to this depth a straight line of layers beats a scan, which stacks its residuals.
 STRAIGHT_LAYERS = 4
@@ -68,27 +69,6 @@ def forward_tree(
     """
     hidden, _ = _run(params, config, trunk, branches, layout(config, trunk_mask, branch_mask), keep_trunk=False)
     return qwen3.final_norm(params, config, hidden).reshape(*branches.shape, -1)
-
-
-def forward_tree_reference(
-    params: Params,
-    config: Qwen3Config,
-    trunk: Int[Array, "B P"],
-    trunk_mask: Bool[Array, "B P"],
-    branches: Int[Array, "B G R"],
-    branch_mask: Bool[Array, "B G R"],
-) -> Float[Array, "B G R D"]:
-    """`forward_tree` with a dense mask over all tokens: slow and plain, for tests."""
-    tree = layout(config, trunk_mask, branch_mask)
-    mask = attention.tree_mask(trunk_mask, branch_mask)
-    x = _embed(params, config, trunk, branches)
-    for i in range(config.n_layers):
-        block = qwen3.block(config, _layer(params, i))
-        normed = block.norm_in(x)
-        q, (k, v) = block.queries(normed, tree.rotation), block.keys_values(normed, tree.rotation)
-        x = block.finish(x, attention.attend_masked(q, k, v, mask))
-    hidden = qwen3.final_norm(params, config, x[:, trunk.shape[1] :])
-    return hidden.reshape(*branches.shape, -1)
 
 
 def forward_flat(
@@ -160,12 +140,13 @@ def _apply_layer(
     q = block.queries(normed[:, drop:], late)
     trunk_k, trunk_v = k[:, :P], v[:, :P]
     branch_k, branch_v = (part[:, P:].reshape(B, G, R, *part.shape[2:]) for part in (k, v))
+    path, lengths = _path(config), jnp.sum(tree.trunk_mask, axis=1)
     parts = []
     if drop < P:
-        parts.append(attention.attend_causal(q[:, : P - drop], trunk_k, trunk_v))
+        parts.append(path.attend_causal(q[:, : P - drop], trunk_k, trunk_v, lengths))
     if G:
         branch_q = q[:, P - drop :].reshape(B, G, R, *q.shape[2:])
-        out = attention.attend_tree(branch_q, trunk_k, trunk_v, branch_k, branch_v, tree.trunk_mask)
+        out = path.attend_tree(branch_q, trunk_k, trunk_v, branch_k, branch_v, lengths)
         parts.append(out.reshape(B, G * R, *q.shape[2:]))
     attended = jnp.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
     x = constrain(block.finish(x[:, drop:], attended), ("batch", None, None))
@@ -179,6 +160,15 @@ def _embed(
     return constrain(qwen3.embed(params, config, tokens), ("batch", None, None))
 
 
+def _path(config: Qwen3Config) -> Any:
+    """The module that holds `attend_causal` and `attend_tree` of the config's path."""
+    if config.attention == "splash":
+        from usergpt_jax.models import splash  # Pallas takes a second to import, so only when asked for
+
+        return splash
+    return {"blockwise": blockwise, "reference": attention}[config.attention]
+
+
 def _layer(params: Params, index: int) -> Params:
     return jax.tree.map(lambda weight: weight[index], params["layers"])
 
@@ -187,4 +177,4 @@ def _remat(config: Qwen3Config, function):
     """`jax.checkpoint` around one layer as the config says."""
     if config.remat == "none":
         return function
-    return jax.checkpoint(function, policy=qwen3.REMAT[config.remat], static_argnums=(0, 4))
+    return jax.checkpoint(function, policy=REMAT[config.remat], static_argnums=(0, 4))
