@@ -7,6 +7,7 @@ whose accepted mappings are listed for reading. Prints one JSON line; tables go 
 Commands:
   python benchmarks/categories.py                       accuracy, coverage and speed on simulated titles
   python benchmarks/categories.py --fit --every 1       fits HASHING_CALIBRATION and prints its reliability
+  python benchmarks/categories.py --fit --encoder FOLDER    the same for a text encoder
   python benchmarks/categories.py --log LOG.parquet --title Description --read 100
 """
 
@@ -23,8 +24,10 @@ from sklearn.linear_model import LogisticRegression
 
 from usergpt_jax import locales
 from usergpt_jax.corpus.gold_titles import split_gold
+from usergpt_jax.models.text_encoder import load_encoder
 from usergpt_jax.semantize import lexicon, refine
-from usergpt_jax.semantize.categories import coverage, leaves, mapping, nearest, phrases
+from usergpt_jax.semantize.categories import calibrate, coverage, leaves, mapping, nearest, phrases
+from usergpt_jax.semantize.categories.hashing import Embedder
 from usergpt_jax.semantize.title_entity import title_entity
 from usergpt_jax.simulate import catalog
 
@@ -90,7 +93,7 @@ def foreign_titles(titles: pl.DataFrame, seed: int) -> list[str]:
     return made
 
 
-def unresolved(titles: pl.DataFrame, seed: int) -> pl.DataFrame:
+def unresolved(titles: pl.DataFrame, seed: int, embed: Embedder | None) -> pl.DataFrame:
     """Titles that the phrases leave open under a draw of roles: `similarity`, `margin`, `right`, `role`."""
     roles = roles_of(seed)
     known = leaves_by_role(roles, seed)
@@ -106,7 +109,7 @@ def unresolved(titles: pl.DataFrame, seed: int) -> pl.DataFrame:
         if (found := phrases.find(row["text"], known)) is None or found.confidence < mapping.THRESHOLD
     ]
     heads = [title_entity(row["text"].replace(refine.HYPHEN, "-")) for row in open_rows]
-    found = nearest.prototypes(known).nearest(heads, [row["text"] for row in open_rows])
+    found = nearest.prototypes(known, embed).nearest(heads, [row["text"] for row in open_rows])
     right = [known.names[leaf] == row["gold"] for leaf, row in zip(found.leaf, open_rows, strict=True)]
     return pl.DataFrame(
         {
@@ -118,15 +121,23 @@ def unresolved(titles: pl.DataFrame, seed: int) -> pl.DataFrame:
     )
 
 
-def fit(titles: pl.DataFrame) -> dict[str, object]:
-    """Fits the calibration on some draws of roles and prints its reliability on others."""
-    train, test = (pl.concat([unresolved(titles, seed) for seed in seeds]) for seeds in (FIT_SEEDS, TEST_SEEDS))
+def fit(titles: pl.DataFrame, embed: Embedder | None) -> dict[str, object]:
+    """Fits the calibration on some draws of roles; prints its reliability on others, and that of the catalogue's."""
+    train, test = (pl.concat([unresolved(titles, seed, embed) for seed in seeds]) for seeds in (FIT_SEEDS, TEST_SEEDS))
     features = ["similarity", "margin"]
     model = LogisticRegression(C=1e6).fit(train.select(features).to_numpy(), train["right"].to_numpy())
     found = nearest.Calibration(float(model.intercept_[0]), *(float(one) for one in model.coef_[0]))
+    print(f"{train.height:,} titles to fit, {test.height:,} to test", file=sys.stderr)
+    known = leaves.load()
+    of_catalogue = calibrate.fit(known, nearest.prototypes(known, embed))
+    return {"by_titles": _reliability(test, found), "by_catalogue": _reliability(test, of_catalogue)}
+
+
+def _reliability(test: pl.DataFrame, found: nearest.Calibration) -> dict[str, object]:
+    """Prints how often titles of a confidence are right."""
     sure = found.confidence(test["similarity"].to_numpy(), test["margin"].to_numpy())
     test = test.with_columns(pl.Series("confidence", sure))
-    print(f"{train.height:,} titles to fit, {test.height:,} to test; {found}", file=sys.stderr)
+    print(found, file=sys.stderr)
     bins = test.with_columns((pl.col("confidence") * 10).floor().clip(0, 9).cast(pl.Int8).alias("bin"))
     table = bins.group_by("bin").agg(pl.len().alias("titles"), pl.col("confidence").mean(), pl.col("right").mean())
     for low, n, mean, share in table.sort("bin").iter_rows():
@@ -220,6 +231,7 @@ def main() -> None:
     """Reads the flags, measures, prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fit", action="store_true", help="fit the calibration")
+    parser.add_argument("--encoder", default="", help="with --fit: folder of a text encoder, in place of n-grams")
     parser.add_argument("--log", help="a Parquet file with a column of titles")
     parser.add_argument("--title", default="title", help="that column")
     parser.add_argument("--sources", nargs="*", default=["ecommerce"], help="of schema.SOURCES: what the log sells")
@@ -229,7 +241,7 @@ def main() -> None:
     given = parser.parse_args()
     out: dict[str, object] = {"benchmark": "categories"}
     if given.fit:
-        out |= fit(gold_titles(given.every))
+        out |= fit(gold_titles(given.every), load_encoder(given.encoder).unit_vectors if given.encoder else None)
     elif given.log:
         out |= real_log(given.log, given.title, given.sources, given.read)
     elif given.speed:

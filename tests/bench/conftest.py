@@ -94,6 +94,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> ConfigDict:
         "users_per_batch": 4,
         "bootstrap_draws": 20,
         "linear_c": 0.1,
+        "encoder": "",
     }
     split = {"seed": 0, "sft_frac": 0.6, "rl_frac": 0.2, "bench_frac": 0.2}
     return ConfigDict({"run_dir": str(run), "seed": 0, "tag_schema": "hpr18", "bench": bench, "split": split})

@@ -7,6 +7,7 @@ import shutil
 import polars as pl
 import pytest
 
+from tests.models import tiny_bert
 from usergpt_jax.bench.run import MODELS, run
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.corpus.split import SplitConfig, split_of
@@ -98,6 +99,27 @@ def test_an_impossible_config_is_refused_by_key(config, key, value):
     other.bench[key] = value
     with pytest.raises(InputError, match=rf"config\.bench\.{key}"):
         run(other, "refuse")
+
+
+def test_an_encoder_compares_open_lists_and_its_content_decides_the_stage(config, tmp_path, capsys):
+    other = config.copy_and_resolve_references()
+    other.run_dir = str(shutil.copytree(config.run_dir, tmp_path / "run", ignore=shutil.ignore_patterns("6_bench*")))
+    other.bench.encoder = str(tiny_bert.write_bert(tmp_path / "one"))
+    run(other, "refuse")
+    results = pathlib.Path(other.run_dir) / "6_bench" / "results.jsonl"
+    first = results.read_bytes()
+    other.bench.encoder = str(tiny_bert.write_bert(tmp_path / "same"))
+    run(other, "refuse")
+    assert "reused" in capsys.readouterr().out
+    shutil.rmtree(results.parent)
+    run(other, "refuse")
+    assert results.read_bytes() == first
+    other.bench.encoder = str(tiny_bert.write_bert(tmp_path / "two", weights=tiny_bert.tensors(seed=1)))
+    with pytest.raises(InputError, match=r"bench\.encoder"):
+        run(other, "refuse")
+    other.bench.encoder = str(tmp_path / "none")
+    with pytest.raises(InputError, match="no such folder"):
+        run(other, "redo")
 
 
 def test_models_are_in_the_order_of_training():

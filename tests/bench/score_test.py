@@ -38,6 +38,21 @@ def test_credit_by_sample_and_malformed_is_zero():
     assert scores.malformed.sum() == 1
 
 
+def test_what_compares_items_decides_the_credit_of_lists_alone():
+    texts = tag_texts(pet=("cat", "dog"), interests=("kittens, cooking", "trains"))
+
+    def alike(a, b):
+        return 1.0 if a == b else {("kittens", "cats"): 0.75}.get((a, b), 0.25)
+
+    scores = score.score_tags(HPR18, [ITEM], [texts], alike)
+    assert scores.credit[0, PET].tolist() == [1.0, 0.0]
+    assert scores.credit[0, INTERESTS] == pytest.approx([0.875, 0.0])  # both ways (1 + 0.75) / 2; 0.25 is unrelated
+    summed = score.score_summaries(
+        HPR18, [ITEM], [[summary.target(HPR18, {**GOLD, "interests": "kittens, cooking"}, "")]], Words(), 600, alike
+    )
+    assert summed.credit[0, 0, INTERESTS] == summed.attributes[0, 0, INTERESTS] == pytest.approx(0.875)
+
+
 def test_average_and_pass_by_scope():
     texts = tag_texts(pet=("cat", "dog"), interests=("cats", NA), gender=("male", "male"))
     scores = score.score_tags(HPR18, [ITEM], [texts])

@@ -10,7 +10,16 @@ import pytest
 from usergpt_jax import locales
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.semantize import refine
-from usergpt_jax.semantize.categories import category_map, coverage, hashing, leaves, mapping, nearest, phrases
+from usergpt_jax.semantize.categories import (
+    calibrate,
+    category_map,
+    coverage,
+    hashing,
+    leaves,
+    mapping,
+    nearest,
+    phrases,
+)
 from usergpt_jax.semantize.categories.words import words_of
 
 
@@ -243,6 +252,31 @@ def test_an_embedder_of_the_users_own_finds_synonyms_that_hashing_cannot():
     assert leaf_of(mine, "Brolly") == ("Umbrella", "nearest")
     assert leaf_of(mine, "Gizmo") == (None, "other")
     assert leaf_of(mapping.Mapper(known, nearest.prototypes(known)), "Brolly") == (None, "other")
+
+
+def test_a_fitted_confidence_of_the_default_embedder_is_near_the_one_fitted_on_titles(known, mapper):
+    found = calibrate.fit(known, mapper.prototypes)
+    assert found == calibrate.fit(known, mapper.prototypes)
+    similarity, margin = np.meshgrid(np.linspace(0.1, 0.9, 9), np.linspace(0.0, 0.3, 4))
+    gap = found.confidence(similarity, margin) - nearest.HASHING_CALIBRATION.confidence(similarity, margin)
+    assert np.abs(gap).max() < 0.25
+    assert np.abs(gap).mean() < 0.1
+
+
+def test_an_embedder_without_knowledge_gets_a_low_confidence(known):
+    def blind(texts):
+        return np.tile(np.eye(1, 4, dtype=np.float32), (len(texts), 1))
+
+    mine = mapping.with_embedder(mapping.Mapper(known), blind)
+    assert mine.prototypes.calibration.confidence(np.array([1.0]), np.array([0.0]))[0] < 0.1
+    assert leaf_of(mine, "Gizmo") == (None, "other")
+
+
+def test_an_embedder_is_fitted_when_a_mapper_is_loaded(known):
+    embed = hashing.hashing_embedder([text for one in nearest.prototype_texts(known) for text in one])
+    loaded = mapping.load_mapper(embed=embed)
+    assert loaded.prototypes.calibration == calibrate.fit(known, loaded.prototypes)
+    assert mapping.load_mapper().prototypes.calibration == nearest.HASHING_CALIBRATION
 
 
 def test_goods_that_no_leaf_holds_take_the_margin():

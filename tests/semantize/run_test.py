@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
+from tests.models import tiny_bert
 from usergpt_jax import schema
 from usergpt_jax.core import run_dir
 from usergpt_jax.core.errors import InputError
@@ -221,6 +222,37 @@ def test_titles_without_category_are_mapped_where_sure(tmp_path, event_rows, run
     counts = run_dir.read_manifest(tmp_path, "2_mub").counts
     assert (counts["mapped_title"], counts["mapped_other"]) == (2, 1)
     assert "unmapped words: " in capsys.readouterr().out
+
+
+def test_an_encoder_finds_nearest_leaves_and_its_content_decides_the_stage(tmp_path, event_rows, run_config, capsys):
+    row = {"user_id": "a", "time": datetime.datetime(2025, 6, 30), "source": "ecommerce", "action": "purchase"}
+    titles = ["Royal Fur premium dog food 5 kg", "RETRO ZINC QUIBBLE", "red wooden cup of music"]
+    save_events(event_rows([{**row, "title": title} for title in titles * 9]), tmp_path, events_per_part=1000)
+    config = run_config(tmp_path)
+    config.categories.map = True
+    config.categories.sources = ("travel",)  # few leaves, quickly read
+    config.categories.threshold = 0.0
+    made = []
+    for name in ("one", "same", "two"):
+        weights = tiny_bert.tensors(seed=int(name == "two"))
+        config.categories.encoder = str(tiny_bert.write_bert(tmp_path / name, weights=weights))
+        if name == "two":
+            with pytest.raises(run_dir.RunDirError, match=r"categories\.encoder"):
+                run.run(config, "refuse")
+        run.run(config, "redo")
+        made.append(read(tmp_path)["mub"].item())
+        out = capsys.readouterr().out
+        assert ("reused" in out) == (name == "same")
+        assert name == "same" or "config.categories.encoder: confidence fitted on the catalogue's names: bias" in out
+    assert run_dir.read_manifest(tmp_path, "2_mub").counts["mapped_nearest"] > 0
+    run_dir_two = tmp_path / "again"
+    save_events(pl.concat(map(pl.read_parquet, sorted((tmp_path / "1_events").glob("part-*")))), run_dir_two, 1000)
+    config.run_dir = str(run_dir_two)
+    run.run(config, "refuse")
+    assert read(run_dir_two)["mub"].item() == made[2]
+    config.categories.encoder = str(tmp_path / "none")
+    with pytest.raises(InputError, match="none: no such folder"):
+        run.run(config, "redo")
 
 
 def test_another_refiner_has_a_cache_and_is_another_stage(tmp_path, events, run_config):

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from usergpt_jax.schema import NA, Tag, TagSchema
 from usergpt_jax.tasks import rules, summary, tag_prediction
+from usergpt_jax.tasks.similarity import Similarity, similarity
 
 Values = dict[str, str]  # tag name to value
 MAX_ITERATIONS = 1000
@@ -25,9 +26,11 @@ _THRESHOLDS = (0.2, 0.3, 0.4, 0.5)
 _HELD_OUT_FRAC = 0.2
 
 
-def majority(schema: TagSchema, train: Sequence[Mapping[str, str]], n_users: int) -> list[Values]:
+def majority(
+    schema: TagSchema, train: Sequence[Mapping[str, str]], n_users: int, similar: Similarity = similarity
+) -> list[Values]:
     """The most frequent label of each tag for everyone; of a list tag, the label with the most credit on `train`."""
-    constant = {tag.name: _best_constant(tag, [gold[tag.name] for gold in train]) for tag in schema.tags}
+    constant = {tag.name: _best_constant(tag, [gold[tag.name] for gold in train], similar) for tag in schema.tags}
     return [constant] * n_users
 
 
@@ -37,7 +40,14 @@ def rule(schema: TagSchema, mubs: Sequence[str]) -> list[Values]:
 
 
 def linear(
-    schema: TagSchema, x: np.ndarray, train: Sequence[Mapping[str, str]], x_test: np.ndarray, *, c: float, label: str
+    schema: TagSchema,
+    x: np.ndarray,
+    train: Sequence[Mapping[str, str]],
+    x_test: np.ndarray,
+    *,
+    c: float,
+    label: str,
+    similar: Similarity = similarity,
 ) -> list[Values]:
     """Multinomial logistic regression a tag; a list tag takes one binary regression an item.
 
@@ -48,13 +58,14 @@ def linear(
       x_test: Float[V W] features of the users to predict.
       c: inverse strength of the L2 penalty, above 0.
       label: of the progress bar.
+      similar: compares items of open lists, where the threshold of a list is chosen.
     """
     by_tag = {}
     with threadpool_limits(1):  # sums in one order on every machine, and no quarrel over cores: these are small
         for tag in tqdm(schema.tags, desc=label, unit="tag"):
             labels = [gold[tag.name] for gold in train]
             if tag.max_items > 1:
-                by_tag[tag.name] = _linear_list(tag, x, labels, x_test, c)
+                by_tag[tag.name] = _linear_list(tag, x, labels, x_test, c, similar)
             else:
                 by_tag[tag.name] = _linear_tag(x, labels, x_test, c)
     return [{tag.name: by_tag[tag.name][i] for tag in schema.tags} for i in range(len(x_test))]
@@ -66,11 +77,15 @@ def as_outputs(schema: TagSchema, values: Values) -> tuple[list[str], str]:
     return answers, summary.target(schema, values, "")
 
 
-def _best_constant(tag: Tag, labels: Sequence[str]) -> str:
+def _best_constant(tag: Tag, labels: Sequence[str], similar: Similarity) -> str:
     ranked = [label for label, _ in sorted(Counter(labels).items(), key=lambda item: (-item[1], item[0]))]
     if tag.max_items == 1:
         return ranked[0]
-    return max(ranked[:_LIST_CANDIDATES], key=lambda label: sum(tag_prediction.score(tag, label, g) for g in labels))
+
+    def credit(label: str) -> float:
+        return sum(tag_prediction.score(tag, label, gold, similar) for gold in labels)
+
+    return max(ranked[:_LIST_CANDIDATES], key=credit)
 
 
 def _linear_tag(x: np.ndarray, labels: Sequence[str], x_test: np.ndarray, c: float) -> list[str]:
@@ -79,16 +94,17 @@ def _linear_tag(x: np.ndarray, labels: Sequence[str], x_test: np.ndarray, c: flo
     return _regression(c).fit(x, labels).predict(x_test).tolist()
 
 
-def _linear_list(tag: Tag, x: np.ndarray, labels: Sequence[str], x_test: np.ndarray, c: float) -> list[str]:
+def _linear_list(
+    tag: Tag, x: np.ndarray, labels: Sequence[str], x_test: np.ndarray, c: float, similar: Similarity
+) -> list[str]:
     """One regression an item, NA being one; the threshold is the best of `_THRESHOLDS` on held-out training users."""
     held_out = max(1, int(len(labels) * _HELD_OUT_FRAC))
     probabilities = _item_probabilities(x[held_out:], labels[held_out:], x[:held_out], c)
 
     def credit(threshold: float) -> float:
         guesses = _lists(tag, probabilities, threshold)
-        return sum(
-            tag_prediction.score(tag, guess, gold) for guess, gold in zip(guesses, labels[:held_out], strict=True)
-        )
+        pairs = zip(guesses, labels[:held_out], strict=True)
+        return sum(tag_prediction.score(tag, guess, gold, similar) for guess, gold in pairs)
 
     threshold = max(_THRESHOLDS, key=credit)
     return _lists(tag, _item_probabilities(x, labels, x_test, c), threshold)

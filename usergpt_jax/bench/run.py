@@ -1,5 +1,6 @@
 """The stage `bench`: HPR-Bench on the held-out users for every trained model of the run and the baselines."""
 
+import contextlib
 import dataclasses
 import gzip
 import json
@@ -11,16 +12,19 @@ from ml_collections import ConfigDict
 
 from usergpt_jax.bench import baselines, features, items, measure, metrics, score, tables
 from usergpt_jax.bench.items import Item
-from usergpt_jax.core.config import run_config, to_dataclass
+from usergpt_jax.core.config import run_config, to_dataclass, to_plain
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.core.run_dir import MANIFEST, open_stage
 from usergpt_jax.corpus.split import SplitConfig
 from usergpt_jax.corpus.tokenizer import Tokenizer, load_tokenizer
 from usergpt_jax.inference import generate
 from usergpt_jax.inference.generate import LoadedModel, UserLog
+from usergpt_jax.models.text_encoder import load_encoder
 from usergpt_jax.schema import Result, TagSchema
 from usergpt_jax.tags import tag_schema
 from usergpt_jax.tasks import summary, tag_prediction
+from usergpt_jax.tasks.output import MalformedOutput
+from usergpt_jax.tasks.similarity import EncoderSimilarity, Similarity, similarity
 
 FOLDER = "6_bench"
 # Model name to its folder in a run, in the order of training.
@@ -50,6 +54,7 @@ class BenchConfig:
       users_per_batch: users sampled at once.
       bootstrap_draws: resamplings of the users behind each interval.
       linear_c: inverse L2 strength of the linear baselines, above 0.
+      encoder: folder of a BERT-type text encoder that compares items of open lists, "" for letter n-grams.
     """
 
     max_users: int
@@ -63,6 +68,7 @@ class BenchConfig:
     users_per_batch: int
     bootstrap_draws: int
     linear_c: float
+    encoder: str
 
     def __post_init__(self) -> None:
         for key in ("max_users", "n_samples", "n_summaries", "users_per_batch", "bootstrap_draws", "linear_c"):
@@ -91,11 +97,15 @@ def run(config: ConfigDict, on_change: str) -> None:
     split = to_dataclass(SplitConfig, config.split, "split")
     schema = tag_schema(top.tag_schema)
     root = pathlib.Path(top.run_dir)
+    encoder = load_encoder(section.encoder) if section.encoder else None
     trained = tuple(folder for folder in ("4_sft", "5_rl") if (root / folder / MANIFEST).exists())
     stage = open_stage(
         root,
         FOLDER,
-        config={"bench": section, "split": split, "seed": top.seed, "tag_schema": top.tag_schema},
+        config={
+            "bench": {**to_plain(section), "encoder": encoder.identity if encoder else ""},
+            **{"split": split, "seed": top.seed, "tag_schema": top.tag_schema},
+        },
         inputs=("1_events", "2_mub", *trained),
         on_change=on_change,
     )
@@ -107,13 +117,16 @@ def run(config: ConfigDict, on_change: str) -> None:
     bench = held_out[: section.max_users]
     items.write_items(stage.path / items.ITEMS_FILE, bench, schema)
 
-    outputs = _baseline_outputs(root, schema, train, bench, section)
+    similar = EncoderSimilarity(encoder.unit_vectors) if encoder else similarity
+    outputs = _baseline_outputs(root, schema, train, bench, section, similar)
     tokenizer = load_tokenizer(root / "2_mub" / "tokenizer")
     names = [name for name, folder in MODELS.items() if (root / folder).is_dir()]
     for name in names:
         outputs[name] = sample_outputs(generate.load_model(root / MODELS[name]), bench, section, top.seed, name)
     write_outputs(stage.path / "outputs.jsonl.gz", schema, bench, outputs)
-    found = evaluate(schema, bench, outputs, tokenizer, section, top.seed)
+    if isinstance(similar, EncoderSimilarity):
+        similar.learn(_items_said(schema, bench, outputs))
+    found = evaluate(schema, bench, outputs, tokenizer, section, top.seed, similar)
     write_results(stage.path / "results.jsonl", found)
     print(closing_tables(found, [*names, *BASELINES], section, schema))
     stage.finish({"items": len(bench), "baseline_users": len(train), "models": [*BASELINES, *names]})
@@ -149,14 +162,15 @@ def evaluate(
     tokenizer: Tokenizer,
     section: BenchConfig,
     seed: int,
+    similar: Similarity,
 ) -> list[Result]:
     """All results, sorted by model, task, metric and scope."""
     known = measure.known_mask(schema, bench)
     draws = metrics.draw_weights(len(bench), section.bootstrap_draws, seed)
     measured = {}
     for model, texts in outputs.items():
-        tags = score.score_tags(schema, bench, texts.tags)
-        summaries = score.score_summaries(schema, bench, texts.summaries, tokenizer, section.max_summary_chars)
+        tags = score.score_tags(schema, bench, texts.tags, similar)
+        summaries = score.score_summaries(schema, bench, texts.summaries, tokenizer, section.max_summary_chars, similar)
         measured[model] = {
             **measure.measure_tags(schema, tags, known, section.pass_k),
             **measure.measure_summaries(schema, summaries, known, bench),
@@ -207,18 +221,23 @@ def write_outputs(path: pathlib.Path, schema: TagSchema, bench: Sequence[Item], 
 
 
 def _baseline_outputs(
-    root: pathlib.Path, schema: TagSchema, train: Sequence[Item], bench: Sequence[Item], section: BenchConfig
+    root: pathlib.Path,
+    schema: TagSchema,
+    train: Sequence[Item],
+    bench: Sequence[Item],
+    section: BenchConfig,
+    similar: Similarity,
 ) -> dict[str, Outputs]:
     gold = [item.gold for item in train]
 
     def linear(train_bags: list[features.Bag], bench_bags: list[features.Bag], label: str) -> list[baselines.Values]:
         x, x_test = features.design(train_bags, bench_bags, _MIN_USERS_A_WORD)
-        return baselines.linear(schema, x, gold, x_test, c=section.linear_c, label=label)
+        return baselines.linear(schema, x, gold, x_test, c=section.linear_c, label=label, similar=similar)
 
     parts = sorted((root / "1_events").glob("part-*.parquet"))
     bags = features.log_bags(parts, [item.user_id for item in (*train, *bench)])
     predictions = {
-        "majority": baselines.majority(schema, gold, len(bench)),
+        "majority": baselines.majority(schema, gold, len(bench), similar),
         "rule": baselines.rule(schema, [item.mub for item in bench]),
         "linear": linear([bags[i.user_id] for i in train], [bags[i.user_id] for i in bench], "linear"),
         "linear_mub": linear(
@@ -226,6 +245,19 @@ def _baseline_outputs(
         ),
     }
     return {name: _repeated(schema, values, section) for name, values in predictions.items()}
+
+
+def _items_said(schema: TagSchema, bench: Sequence[Item], outputs: dict[str, Outputs]) -> set[str]:
+    """Items of open lists, true or answered to a tag question."""
+    found = set()
+    for tag in (tag for tag in schema.tags if tag.max_items > 1):
+        number = schema.names.index(tag.name)
+        values = [item.gold[tag.name] for item in bench]
+        for text in {text for texts in outputs.values() for by_tag in texts.tags for text in by_tag[number]}:
+            with contextlib.suppress(MalformedOutput):
+                values.append(tag_prediction.parse(tag, text)[0])
+        found |= {item for value in values for item in tag_prediction.items_of(value)}
+    return found
 
 
 def _repeated(schema: TagSchema, predictions: Sequence[baselines.Values], section: BenchConfig) -> Outputs:

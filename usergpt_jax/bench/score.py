@@ -26,6 +26,7 @@ from usergpt_jax.corpus.tokenizer import Tokenizer
 from usergpt_jax.schema import NA, TagSchema
 from usergpt_jax.tasks import summary, tag_prediction
 from usergpt_jax.tasks.output import MalformedOutput
+from usergpt_jax.tasks.similarity import Similarity, similarity
 
 JUDGE_AXES = ("completeness", "consistency", "conciseness", "aesthetics")
 
@@ -59,8 +60,13 @@ class SummaryScores(NamedTuple):
     tokens: np.ndarray
 
 
-def score_tags(schema: TagSchema, items: Sequence[Item], texts: Sequence[Sequence[Sequence[str]]]) -> TagScores:
-    """Scores texts[user][tag][sample]."""
+def score_tags(
+    schema: TagSchema,
+    items: Sequence[Item],
+    texts: Sequence[Sequence[Sequence[str]]],
+    similar: Similarity = similarity,
+) -> TagScores:
+    """Scores texts[user][tag][sample]; `similar` compares items of open lists."""
     n_samples = len(texts[0][0])
     credit = np.zeros((len(items), len(schema.tags), n_samples))
     malformed = np.zeros(credit.shape, bool)
@@ -72,7 +78,7 @@ def score_tags(schema: TagSchema, items: Sequence[Item], texts: Sequence[Sequenc
                 except MalformedOutput:
                     malformed[u, a, n] = True
                     continue
-                credit[u, a, n] = tag_prediction.score(tag, value, item.gold[tag.name])
+                credit[u, a, n] = tag_prediction.score(tag, value, item.gold[tag.name], similar)
     return TagScores(credit, malformed)
 
 
@@ -82,6 +88,7 @@ def score_summaries(
     texts: Sequence[Sequence[str]],
     tokenizer: Tokenizer,
     max_summary_chars: int,
+    similar: Similarity = similarity,
 ) -> SummaryScores:
     """Scores texts[user][sample].
 
@@ -91,6 +98,7 @@ def score_summaries(
       texts: outputs of the summary task.
       tokenizer: measures portraits.
       max_summary_chars: up to where a portrait counts as concise.
+      similar: compares items of open lists.
     """
     U, N, A = len(items), len(texts[0]), len(schema.tags)
     scores = SummaryScores(
@@ -112,14 +120,14 @@ def score_summaries(
                 continue
             found = summary.extract(schema, persona.summary)
             axes = summary.judge(schema, persona, max_summary_chars)
-            scores.credit[u, n] = _credits(schema, found, item)
+            scores.credit[u, n] = _credits(schema, found, item, similar)
             scores.worded[u, n] = [item.gold[name] != NA and name in found for name in schema.names]
-            scores.attributes[u, n] = _credits(schema, persona.attributes, item)
+            scores.attributes[u, n] = _credits(schema, persona.attributes, item, similar)
             scores.bleu[u, n] = [metrics.bleu(persona.summary, right, order) for order in (2, 4)]
             scores.judge[u, n] = [axes[axis] for axis in JUDGE_AXES]
             scores.tokens[u, n] = len(tokenizer.encode(persona.summary))
     return scores
 
 
-def _credits(schema: TagSchema, predicted: dict[str, str], item: Item) -> list[float]:
-    return [tag_prediction.score(tag, predicted.get(tag.name, NA), item.gold[tag.name]) for tag in schema.tags]
+def _credits(schema: TagSchema, predicted: dict[str, str], item: Item, similar: Similarity) -> list[float]:
+    return [tag_prediction.score(tag, predicted.get(tag.name, NA), item.gold[tag.name], similar) for tag in schema.tags]

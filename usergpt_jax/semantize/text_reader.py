@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from usergpt_jax import schema, tags
 from usergpt_jax.core.config import ConfigError, to_dataclass, to_plain
+from usergpt_jax.models.text_encoder import TextEncoder, load_encoder
 from usergpt_jax.semantize import survey
 from usergpt_jax.semantize.categories import coverage, mapping
 from usergpt_jax.semantize.names import Lexicon
@@ -30,12 +31,14 @@ class CategoriesConfig:
       file: CSV of the user's own map, "" for none.
       sources: of `schema.SOURCES`, those whose leaves come into question; () for all.
       threshold: confidence below which a title keeps its own category.
+      encoder: folder of a BERT-type text encoder that finds the nearest leaf, "" for hashed n-grams.
     """
 
     map: bool
     file: str
     sources: tuple[str, ...]
     threshold: float
+    encoder: str
 
     def __post_init__(self):
         """Raises `ConfigError` for a value out of range."""
@@ -44,8 +47,9 @@ class CategoriesConfig:
         if unknown := sorted(set(self.sources) - set(schema.SOURCES)):
             expected = ", ".join(schema.SOURCES)
             raise ConfigError(f"config.categories.sources: unknown {unknown[0]!r}; expected some of {expected}")
-        if self.file and not self.map:
-            raise ConfigError(f"config.categories.file: {self.file!r} is given, but config.categories.map is False")
+        for name, path in (("file", self.file), ("encoder", self.encoder)):
+            if path and not self.map:
+                raise ConfigError(f"config.categories.{name}: {path!r} is given, but config.categories.map is False")
 
 
 class TextReader:
@@ -61,11 +65,12 @@ class TextReader:
         self,
         refiner: Chosen,
         mapper: mapping.Mapper | None,
+        encoder: TextEncoder | None,
         locale: str,
         sections: dict[str, Any],
         decides: dict[str, Any],
     ):
-        self._refiner, self._mapper, self._locale = refiner, mapper, locale
+        self._refiner, self._mapper, self._encoder, self._locale = refiner, mapper, encoder, locale
         self.sections, self.decides = sections, decides
         self.counts: dict[str, int] = {}
 
@@ -73,7 +78,7 @@ class TextReader:
         """Refines each distinct text once; what was mapped, and what was not, is printed."""
         refiner, mapped_counts = self._refiner, {}
         if self._mapper is not None:
-            mapped = mapping.map_pairs(texts.titles, self._mapper)
+            mapped = mapping.map_pairs(texts.titles, self._with_encoder(self._mapper))
             refiner = mapping.mapped_refiner(self._refiner, mapped)
             found = coverage.coverage(mapped, texts.titles)
             print("\n".join(found.lines()))
@@ -87,19 +92,30 @@ class TextReader:
         text = json.dumps({**self.sections, "decides": self.decides}, indent=2)
         (folder / READING).write_text(text + "\n", encoding="utf-8")
 
+    def _with_encoder(self, mapper: mapping.Mapper) -> mapping.Mapper:
+        """The mapper by the encoder, if there is one; only here, for it reads thousands of names first."""
+        if self._encoder is None:
+            return mapper
+        found = mapping.with_embedder(mapper, self._encoder.unit_vectors)
+        assert found.prototypes is not None
+        weights = ", ".join(f"{key} {value:.2f}" for key, value in found.prototypes.calibration._asdict().items())
+        print(f"config.categories.encoder: confidence fitted on the catalogue's names: {weights}")
+        return found
+
 
 def text_reader(config: Any) -> TextReader:
     """The reader of a config, by its sections `refine` and `categories` and the market of `tag_schema`.
 
     Raises:
-      InputError: a value out of range, a missing model or file, or a server's address or key.
+      InputError: a value out of range, a missing or unfit model or file, or a server's address or key.
     """
     categories = to_dataclass(CategoriesConfig, config.categories, "categories")
     chosen = to_dataclass(ChosenRefiner, config.refine, "refine")
     refiner = choose(chosen, config.run_dir)
     locale = tags.locale_of(config.tag_schema)
-    mapper = None
+    mapper, encoder = None, None
     if categories.map:
+        encoder = load_encoder(categories.encoder) if categories.encoder else None
         mapper = mapping.load_mapper(
             locale,
             sources=categories.sources,
@@ -107,15 +123,20 @@ def text_reader(config: Any) -> TextReader:
             threshold=categories.threshold,
         )
     file = pathlib.Path(categories.file).read_bytes() if mapper and categories.file else b""
+    contents = {"file": hashlib.sha256(file).hexdigest(), "encoder": encoder.identity if encoder else ""}
     decides = {
         "refiner": refiner.identity,
-        "categories": {**to_plain(categories), "file": hashlib.sha256(file).hexdigest()} if mapper else {},
+        "categories": {**to_plain(categories), **contents} if mapper else {},
     }
     sections = {
         "refine": {**to_plain(chosen), "path": _absolute(chosen.path or config.run_dir) if chosen.kind == "lm" else ""},
-        "categories": {**to_plain(categories), "file": _absolute(categories.file) if categories.file else ""},
+        "categories": {
+            **to_plain(categories),
+            "file": _absolute(categories.file),
+            "encoder": _absolute(categories.encoder),
+        },
     }
-    return TextReader(refiner, mapper, locale, sections, decides)
+    return TextReader(refiner, mapper, encoder, locale, sections, decides)
 
 
 def reader_like(
@@ -137,4 +158,4 @@ def reader_like(
 
 
 def _absolute(path: str) -> str:
-    return str(pathlib.Path(path).resolve())
+    return str(pathlib.Path(path).resolve()) if path else ""

@@ -8,7 +8,7 @@ import json
 from usergpt_jax import gazetteer
 from usergpt_jax.schema import NA, Tag
 from usergpt_jax.tasks import output
-from usergpt_jax.tasks.similarity import list_similarity
+from usergpt_jax.tasks.similarity import Similarity, list_similarity, similarity
 from usergpt_jax.tasks.wording import PromptConfig, output_text, tag_question
 
 NAME = "tags"
@@ -59,8 +59,14 @@ def items_of(value: str) -> list[str]:
     return [item.strip() for item in value.split(",") if item.strip()]
 
 
-def score(tag: Tag, predicted: str, gold: str) -> float:
+def score(tag: Tag, predicted: str, gold: str, similar: Similarity = similarity) -> float:
     """Credit in [0, 1]: exact for closed tags, soft F1 for lists, exact after gazetteer lookup for cities.
+
+    Args:
+      tag: the tag.
+      predicted: the value to score.
+      gold: the right one.
+      similar: compares two items of a list.
 
     Paper: §3.3.4 (exact match for closed tags, embedding similarity for open ones).
     """
@@ -69,6 +75,6 @@ def score(tag: Tag, predicted: str, gold: str) -> float:
     if NA in (predicted, gold) or not tag.is_open:
         return 0.0
     if tag.max_items > 1:
-        return list_similarity(items_of(predicted), items_of(gold))
+        return list_similarity(items_of(predicted), items_of(gold), similar)
     known, right = gazetteer.city_named(predicted), gazetteer.city_named(gold)
     return float(known is not None and known == right)

@@ -17,11 +17,11 @@ import polars as pl
 from usergpt_jax import locales
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.semantize import refine
-from usergpt_jax.semantize.categories import category_map, leaves, phrases
+from usergpt_jax.semantize.categories import calibrate, category_map, leaves, phrases
 from usergpt_jax.semantize.categories.category_map import Target
 from usergpt_jax.semantize.categories.hashing import Embedder
 from usergpt_jax.semantize.categories.leaves import KINDS, Leaves
-from usergpt_jax.semantize.categories.nearest import HASHING_CALIBRATION, Calibration, Prototypes, prototypes
+from usergpt_jax.semantize.categories.nearest import Calibration, Prototypes, prototypes
 from usergpt_jax.semantize.categories.words import words_of
 from usergpt_jax.semantize.title_entity import title_entity
 
@@ -64,7 +64,7 @@ def load_mapper(
     map_file: str = "",
     threshold: float = THRESHOLD,
     embed: Embedder | None = None,
-    calibration: Calibration = HASHING_CALIBRATION,
+    calibration: Calibration | None = None,
 ) -> Mapper:
     """A mapper onto the leaves of a locale.
 
@@ -74,14 +74,22 @@ def load_mapper(
       map_file: CSV of the user's own map (`category_map.read_map`), "" for none.
       threshold: confidence below which there is no leaf.
       embed: text embedder; hashed n-grams by default.
-      calibration: of that embedder.
+      calibration: of that embedder; fitted when it is not given.
 
     Raises:
       InputError: a locale, source, file or threshold at fault.
     """
     known = leaves.load(locale, sources)
     targets = category_map.read_map(map_file, known) if map_file else {}
-    return Mapper(known, prototypes(known, embed, calibration), targets, threshold)
+    mapper = Mapper(known, prototypes(known), targets, threshold)
+    return with_embedder(mapper, embed, calibration) if embed else mapper
+
+
+def with_embedder(mapper: Mapper, embed: Embedder, calibration: Calibration | None = None) -> Mapper:
+    """The mapper with another text embedder, whose confidence is fitted on the leaves' own names when not given."""
+    made = prototypes(mapper.leaves, embed)
+    calibration = calibration or calibrate.fit(mapper.leaves, made)
+    return dataclasses.replace(mapper, prototypes=dataclasses.replace(made, calibration=calibration))
 
 
 def map_pairs(pairs: pl.DataFrame, mapper: Mapper) -> pl.DataFrame:

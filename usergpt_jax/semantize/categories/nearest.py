@@ -77,11 +77,20 @@ class Prototypes:
         scores = np.maximum.reduceat(vectors / 2 @ self.vectors.T, self.starts, axis=1)
         if allowed is not None:
             scores[:, sorted(set(range(len(self.starts) - 1)) - set(allowed))] = 0.0
-        leaf = scores[:, :-1].argmax(axis=1)
-        rows = np.arange(len(scores))
-        best = scores[rows, leaf]
-        scores[rows, leaf] = 0.0
-        return Nearest(leaf, best, best - scores.max(axis=1))
+        return best_of(scores)
+
+
+def best_of(scores: np.ndarray) -> Nearest:
+    """The best leaf of each text; overwrites its score.
+
+    Args:
+      scores: Float[N L+1], similarity to each leaf, then to the goods that no leaf holds.
+    """
+    leaf = scores[:, :-1].argmax(axis=1)
+    rows = np.arange(len(scores))
+    best = scores[rows, leaf]
+    scores[rows, leaf] = 0.0
+    return Nearest(leaf, best, best - scores.max(axis=1))
 
 
 def plain(text: str) -> str:
@@ -89,12 +98,17 @@ def plain(text: str) -> str:
     return " ".join(words_of(text))
 
 
+def prototype_texts(leaves: Leaves) -> list[list[str]]:
+    """What each leaf is called, as words, and last the goods that no leaf holds: the texts behind `Prototypes`."""
+    return [[plain(text) for text in one] for one in (*leaves.texts, leaves.others or ("",))]
+
+
 def prototypes(
     leaves: Leaves, embed: Embedder | None = None, calibration: Calibration = HASHING_CALIBRATION
 ) -> Prototypes:
     """Prototypes of leaves; without an embedder, by hashed n-grams weighed over the leaves' own texts."""
-    groups = (*leaves.texts, leaves.others or ("",))
-    texts = [plain(text) for one in groups for text in one]
+    groups = prototype_texts(leaves)
+    texts = [text for one in groups for text in one]
     embed = embed or hashing_embedder(texts)
     starts = np.cumsum([0, *(len(one) for one in groups)])[:-1]
     return Prototypes(embed, calibration, embed(texts), starts)
