@@ -1,0 +1,254 @@
+"""How fast the model trains and samples, against transformers with torch on the same processor in the same minutes.
+
+Command: python -m benchmarks.model [--dtype=float32|bfloat16] [--rounds=3] [--only=NAME ...] [--ours]
+
+Five pieces of work on a tiny Qwen3 (vocabulary 4096, width 256, 4 layers, 4/2 heads of 64, tied): a step over flat
+rows; a step over 18 questions about each of 4 histories, as trees and, for ours too, as flat rows; samples of prompts;
+answers to 18 questions about one history; a policy update. Both sides take turns, after one warm-up each; the median
+counts. Prints one JSON line; a table goes to stderr. torch comes with the extra `parity`; `--ours` leaves it out.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from usergpt_jax.models import logprob, qwen3, sampler, tree_attention
+from usergpt_jax.models.policy import branch_logprobs
+from usergpt_jax.models.qwen3_config import DTYPES, Qwen3Config
+from usergpt_jax.rl.loss import PolicyBatch
+from usergpt_jax.rl.train import update
+from usergpt_jax.sft.train import train_step
+
+VOCAB, CHUNK_TOKENS = 4096, 1024
+Work = Callable[[], Any]
+
+
+def config_of(dtype: str) -> Qwen3Config:
+    """The tiny decoder."""
+    return Qwen3Config(
+        n_layers=4,
+        d_model=256,
+        d_ff=768,
+        n_heads=4,
+        n_kv_heads=2,
+        head_dim=64,
+        rope_theta=1e6,
+        norm_eps=1e-6,
+        tie_embeddings=True,
+        param_dtype=dtype,
+        compute_dtype=dtype,
+        remat="none",
+    )
+
+
+class Ours:
+    """The pieces of work with this package."""
+
+    def __init__(self, dtype: str):
+        self.config = config_of(dtype)
+        self.optimizer = optax.adamw(1e-4)
+        self._make = jax.jit(qwen3.init, static_argnums=(0, 1))
+
+    def _fresh(self) -> list[Any]:
+        params = self._make(self.config, VOCAB, jax.random.key(0))
+        return [params, jax.jit(self.optimizer.init)(params)]
+
+    def flat_step(self, rows: int, length: int) -> Work:
+        """One step over plain sequences."""
+        tokens, carried = _tokens(rows, length), self._fresh()
+
+        def loss(params: qwen3.Params) -> jax.Array:
+            hidden = tree_attention.forward_flat(params, self.config, tokens, jnp.ones(tokens.shape, bool))
+            flat, targets = hidden[:, :-1].reshape(-1, hidden.shape[-1]), tokens[:, 1:].reshape(-1)
+            return -jnp.mean(logprob.token_logprobs(flat, qwen3.head(params), targets, CHUNK_TOKENS).logprob)
+
+        def train(params: qwen3.Params, state: optax.OptState) -> Any:
+            value, gradient = jax.value_and_grad(loss)(params)
+            updates, state = self.optimizer.update(gradient, state, params)
+            return optax.apply_updates(params, updates), state, value
+
+        return _carrying(jax.jit(train, donate_argnums=(0, 1)), carried)
+
+    def questions_step(self, users: int, questions: int, history: int, question: int, output: int) -> Work:
+        """One step over trees: each history once, its questions as branches."""
+        trunk, branches = _tokens(users, history), _tokens(users, questions, question + output)
+        return self._tree_step(trunk, branches, question)
+
+    def questions_step_flat(self, users: int, questions: int, history: int, question: int, output: int) -> Work:
+        """The same without trees, an eighth of it: rows of 8 sequences, one at a time."""
+        rows = users * questions
+        trunk = jnp.zeros((8, 1), jnp.int32)
+        branches = _tokens(8, 1, history + question + output)
+        step = self._tree_step(trunk, branches, history + question, trunk_tokens=0)
+
+        def run() -> Any:
+            return [step() for _ in range(rows // 8)]
+
+        return run
+
+    def _tree_step(self, trunk: jax.Array, branches: jax.Array, question: int, trunk_tokens: int | None = None) -> Work:
+        carried = self._fresh()
+        length = trunk.shape[1] if trunk_tokens is None else trunk_tokens
+        batch = {
+            "trunk": trunk,
+            "trunk_mask": jnp.broadcast_to(jnp.arange(trunk.shape[1]) < length, trunk.shape),
+            "branches": branches,
+            "branch_mask": jnp.ones(branches.shape, bool),
+            "output_mask": jnp.broadcast_to(jnp.arange(branches.shape[2]) >= question, branches.shape),
+        }
+
+        def train(params: qwen3.Params, state: optax.OptState) -> Any:
+            return train_step(
+                params, state, _Batch(batch), config=self.config, optimizer=self.optimizer, first_output=question,
+                chunk_tokens=CHUNK_TOKENS,
+            )  # fmt: skip
+
+        return _carrying(train, carried)
+
+    def sample(self, prompts: int, length: int, samples: int, new_tokens: int) -> Work:
+        """Samples of every prompt; the prompt is read once."""
+        return self._sampling(_tokens(prompts, length - 1), _tokens(prompts, 1, 1), samples, new_tokens)
+
+    def answers(self, history: int, questions: int, question: int, samples: int, new_tokens: int) -> Work:
+        """Samples of every question about one history; the history is read once."""
+        return self._sampling(_tokens(1, history), _tokens(1, questions, question), samples, new_tokens)
+
+    def _sampling(self, trunk: jax.Array, prefixes: jax.Array, samples: int, new_tokens: int) -> Work:
+        params = self._fresh()[0]
+        settings = sampler.SamplingConfig(samples, new_tokens, temperature=1.0, top_k=0, top_p=1.0, stop_token=VOCAB)
+        run = jax.jit(sampler.sample, static_argnums=(1, 7))
+        keys = jax.random.split(jax.random.key(2), trunk.shape[0])
+        masks = jnp.ones(trunk.shape, bool), jnp.ones(prefixes.shape, bool)
+        return lambda: run(params, self.config, trunk, masks[0], prefixes, masks[1], keys, settings)
+
+    def policy_step(self, groups: int, history: int, samples: int, output: int) -> Work:
+        """Reference and policy log-probs of every sample, the clipped loss with a KL term, and the update."""
+        trunk, branches = _tokens(groups, history - 1), _tokens(groups, samples, 1 + output)
+        masks = jnp.ones(trunk.shape, bool), jnp.ones(branches.shape, bool)
+        reference, carried = self._fresh()[0], self._fresh()
+        batch = PolicyBatch(
+            trunk, masks[0], branches, masks[1], masks[1].at[:, :, 0].set(False),
+            jnp.full(branches.shape, -8.3), jax.random.normal(jax.random.key(3), (groups, samples)),
+            jnp.ones((groups, samples)),
+        )  # fmt: skip
+        score = jax.jit(branch_logprobs, static_argnames=("config", "first", "chunk_tokens"))
+
+        def train(params: qwen3.Params, state: optax.OptState) -> Any:
+            old, _ = score(reference, self.config, *batch[:4], first=1, chunk_tokens=CHUNK_TOKENS)
+            return update(
+                params, state, old, batch, config=self.config, optimizer=self.optimizer, first=1,
+                chunk_tokens=CHUNK_TOKENS, clip_ratio=0.2, kl_weight=0.01,
+            )  # fmt: skip
+
+        return _carrying(train, carried)
+
+
+class _Batch:
+    """What `train_step` takes of a batch."""
+
+    def __init__(self, arrays: dict[str, jax.Array]):
+        self._arrays = arrays
+
+    def _asdict(self) -> dict[str, jax.Array]:
+        return self._arrays
+
+
+jax.tree_util.register_pytree_node(
+    _Batch,
+    lambda b: (tuple(b._arrays.values()), tuple(b._arrays)),
+    lambda names, xs: _Batch(dict(zip(names, xs, strict=True))),
+)
+
+
+def _tokens(*shape: int) -> jax.Array:
+    return jax.random.randint(jax.random.key(sum(shape)), shape, 2, VOCAB)
+
+
+def _carrying(step: Callable[..., Any], carried: list[Any]) -> Work:
+    """Runs a step on what the step before gave."""
+
+    def run() -> Any:
+        carried[0], carried[1], *rest = step(*carried)
+        return rest
+
+    return run
+
+
+def works(ours: Ours, peer: Any) -> dict[str, tuple[float, str, dict[str, Work]]]:
+    """Name -> (units of one call, what is counted, who does it how); the first of ours is what is compared."""
+    questions = (4, 18, 1024, 16, 24)
+    sides: dict[str, tuple[float, str, dict[str, Callable[[], Work]]]] = {
+        "flat_sft": (8 * 1024, "tokens/s", {"ours": lambda: ours.flat_step(8, 1024)}),
+        "questions_sft": (
+            4,
+            "users/s",
+            {
+                "ours": lambda: ours.questions_step(*questions),
+                "ours_flat": lambda: ours.questions_step_flat(*questions),
+            },
+        ),
+        "sample": (4 * 8 * 128, "tokens/s", {"ours": lambda: ours.sample(4, 512, 8, 128)}),
+        "answers": (1, "histories/s", {"ours": lambda: ours.answers(1024, 18, 16, 10, 32)}),
+        "policy_update": (1, "updates/s", {"ours": lambda: ours.policy_step(2, 1024, 8, 96)}),
+    }
+    if peer is not None:
+        sides["flat_sft"][2]["torch"] = lambda: peer.flat_step(8, 1024)
+        sides["questions_sft"][2]["torch"] = lambda: peer.questions_step(*questions)
+        sides["sample"][2]["torch"] = lambda: peer.sample(4, 512, 8, 128)
+        sides["answers"][2]["torch"] = lambda: peer.sample(18, 1024 + 16, 10, 32)
+        sides["policy_update"][2]["torch"] = lambda: peer.policy_step(2, 1024, 8, 96)
+    return {name: (units, unit, dict(who)) for name, (units, unit, who) in sides.items()}  # type: ignore[misc]
+
+
+def measure(who: dict[str, Callable[[], Work]], rounds: int) -> dict[str, float]:
+    """Median seconds of each side, in turns, after a warm-up."""
+    ready = {name: make() for name, make in who.items()}
+    seen: dict[str, list[float]] = {name: [] for name in ready}
+    for turn in range(rounds + 1):
+        for name, work in ready.items():
+            start = time.perf_counter()
+            jax.block_until_ready(work())
+            if turn:
+                seen[name].append(time.perf_counter() - start)
+    return {name: statistics.median(times) for name, times in seen.items()}
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dtype", choices=tuple(DTYPES), default="float32")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--ours", action="store_true", help="without torch")
+    given = parser.parse_args()
+    peer = None
+    if not given.ours:
+        from benchmarks import torch_peer
+
+        shape = {
+            "vocab_size": VOCAB, "hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 4,
+            "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64,
+        }  # fmt: skip
+        peer = torch_peer.Peer(shape, given.dtype)
+    found: dict[str, Any] = {"benchmark": "model", "dtype": given.dtype, "device": jax.devices()[0].device_kind}
+    for name, (units, unit, who) in works(Ours(given.dtype), peer).items():
+        if given.only and name not in given.only:
+            continue
+        seconds = measure(who, given.rounds)
+        ratios = {f"to_{other}": round(seconds[other] / seconds["ours"], 2) for other in seconds if other != "ours"}
+        found[name] = {"seconds": {side: round(value, 3) for side, value in seconds.items()}, **ratios}
+        rates = ", ".join(f"{side} {units / value:,.2f}" for side, value in seconds.items())
+        print(f"{name:16s} {unit:12s} {rates}   {ratios}", file=sys.stderr, flush=True)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""The same five pieces of work with transformers and torch on CPU, as their users would write them (extra `parity`).
+
+Flat sequences, scaled-dot-product attention, AdamW; several questions about one history are several sequences. Only
+`benchmarks/model.py` imports this module.
+"""
+
+from collections.abc import Callable
+
+import torch  # pyright: ignore[reportMissingImports]
+from transformers import Qwen3Config, Qwen3ForCausalLM
+
+ROWS = 8  # sequences of a micro-batch where many are trained on
+
+
+class Peer:
+    """A Qwen3 of transformers with its optimizer."""
+
+    def __init__(self, shape: dict[str, int], dtype: str):
+        torch.manual_seed(0)
+        config = Qwen3Config(**shape, tie_word_embeddings=True, max_position_embeddings=4096, attention_bias=False)
+        config.eos_token_id = None  # every sample runs to its last token
+        self.model = Qwen3ForCausalLM(config).to(getattr(torch, dtype))
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4)
+        self._vocab = shape["vocab_size"]
+
+    def tokens(self, *shape: int) -> torch.Tensor:
+        """Random token ids."""
+        return torch.randint(2, self._vocab, shape)
+
+    def flat_step(self, rows: int, length: int) -> Callable[[], None]:
+        """One step over plain sequences."""
+        tokens = self.tokens(rows, length)
+
+        def step() -> None:
+            self.model(tokens, labels=tokens).loss.backward()
+            self._update()
+
+        return step
+
+    def questions_step(
+        self, users: int, questions: int, history: int, question: int, output: int
+    ) -> Callable[[], None]:
+        """One step over every question of every user, each with the user's whole history before it."""
+        tokens = self.tokens(users * questions, history + question + output)
+        labels = tokens.clone()
+        labels[:, : history + question] = -100
+
+        def step() -> None:
+            for start in range(0, len(tokens), ROWS):
+                part = slice(start, start + ROWS)
+                loss = self.model(tokens[part], labels=labels[part]).loss
+                (loss * len(tokens[part]) / len(tokens)).backward()
+            self._update()
+
+        return step
+
+    def sample(self, prompts: int, length: int, samples: int, new_tokens: int) -> Callable[[], None]:
+        """Samples of every prompt, all rows in one batch."""
+        tokens = self.tokens(prompts, length)
+
+        def run() -> None:
+            with torch.no_grad():
+                self.model.generate(
+                    tokens, attention_mask=torch.ones_like(tokens), do_sample=True, num_return_sequences=samples,
+                    max_new_tokens=new_tokens, min_new_tokens=new_tokens, pad_token_id=0, top_k=0, temperature=1.0,
+                )  # fmt: skip
+
+        return run
+
+    def policy_step(self, groups: int, history: int, samples: int, output: int) -> Callable[[], None]:
+        """Reference and policy log-probs of every sample, the clipped loss with a KL term, and the update."""
+        tokens = self.tokens(groups * samples, history + output)
+        advantage = torch.randn(groups * samples, 1)
+        with torch.no_grad():
+            old = torch.cat([self._logprobs(part, output) for part in tokens.split(ROWS)])
+
+        def step() -> None:
+            with torch.no_grad():
+                reference = torch.cat([self._logprobs(part, output) for part in tokens.split(ROWS)])
+            for start in range(0, len(tokens), ROWS):
+                part = slice(start, start + ROWS)
+                logprob = self._logprobs(tokens[part], output)
+                ratio, gap = torch.exp(logprob - old[part]), reference[part] - logprob
+                objective = torch.minimum(ratio * advantage[part], ratio.clamp(0.8, 1.2) * advantage[part])
+                loss = (-objective + 0.01 * (torch.exp(gap) - gap - 1)).mean()
+                (loss * len(logprob) / len(tokens)).backward()
+            self._update()
+
+        return step
+
+    def _logprobs(self, tokens: torch.Tensor, output: int) -> torch.Tensor:
+        logits = self.model(tokens, logits_to_keep=output + 1).logits[:, :-1].float()
+        return torch.log_softmax(logits, -1).gather(-1, tokens[:, -output:, None])[..., 0]
+
+    def _update(self) -> None:
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
