@@ -53,6 +53,7 @@ def get_config() -> ConfigDict:
             "file": "",  # CSV with category,leaf
             "sources": (),  # whose leaves come into question; (): all
             "threshold": 0.9,
+            "encoder": "",  # folder of a BERT-type text encoder that finds the nearest leaf; "": hashed n-grams
         }
     )
     config.semantize = ConfigDict(
@@ -90,6 +91,10 @@ def get_config() -> ConfigDict:
             "param_dtype": "float32",
             "compute_dtype": "float32",
             "remat": "none",
+            "attention": "blockwise",  # or "splash" on TPU
+            "attention_bias": False,
+            "rope_scaling": None,  # or a section like `models.rotary.RopeScaling`
+            "lora": None,  # or {"rank": 16, "alpha": 32.0, "targets": ("q", "v")}, with sft.init_from: docs/weights.md
         }
     )
     config.curriculum = ConfigDict(
@@ -118,6 +123,7 @@ def get_config() -> ConfigDict:
             "weight_decay": 0.05,
             "clip_norm": 1.0,
             "trunk_tokens": 256,
+            "init_from": "",  # Hugging Face folder of a Qwen3 to start from: docs/weights.md; "": random weights
             "lexical_init": True,  # tokens of the same words start close: for models from scratch
             "tag_branches": 9,
             "tag_branch_tokens": 18,
@@ -178,6 +184,7 @@ def get_config() -> ConfigDict:
             "users_per_batch": 8,
             "bootstrap_draws": 1000,
             "linear_c": 0.003,  # inverse L2 strength of the linear baselines
+            "encoder": "",  # folder of a BERT-type text encoder that compares open lists; "": letter n-grams
         }
     )
     return config

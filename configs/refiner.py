@@ -26,6 +26,10 @@ def get_config() -> ConfigDict:
             "param_dtype": "float32",
             "compute_dtype": "float32",
             "remat": "none",
+            "attention": "blockwise",  # or "splash" on TPU
+            "attention_bias": False,
+            "rope_scaling": None,  # or a section like `models.rotary.RopeScaling`
+            "lora": None,
         }
     )
     config.refiner = ConfigDict(

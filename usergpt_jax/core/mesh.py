@@ -28,6 +28,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "head_dim": (),
     "mlp": ("tensor",),
     "norm": (),
+    "rank": (),
 }
 
 Axes = Sequence[str | None]  # logical names, one a dimension; None: not split

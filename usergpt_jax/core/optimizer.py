@@ -1,6 +1,7 @@
 """The optimizer of both trainers. Paper: §3.3 (AdamW 0.9, 0.999, 1e-8; cosine; gradient norm clipped at 1)."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import optax
@@ -38,7 +39,10 @@ def make_optimizer(config: OptimizerConfig, n_steps: int) -> optax.GradientTrans
 
 
 def _is_matrix(params: optax.Params) -> optax.Params:
-    """True on weights; scales of norms, named so, do not decay."""
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: "norm" not in jax.tree_util.keystr(path, simple=True, separator="."), params
-    )
+    """True on weights; scales of norms and biases, named so, do not decay."""
+
+    def decays(path: tuple[Any, ...], _: Any) -> bool:
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        return "norm" not in name and "bias" not in name
+
+    return jax.tree_util.tree_map_with_path(decays, params)

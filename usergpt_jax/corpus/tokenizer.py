@@ -12,7 +12,7 @@ import os
 import pathlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import sentencepiece
 
@@ -34,6 +34,7 @@ _MODEL_FILE = "sentencepiece.model"
 _SPACE = "\u2581"  # how sentencepiece writes a space
 
 
+@runtime_checkable
 class Tokenizer(Protocol):
     """What the pipeline needs of a tokenizer.
 
@@ -123,6 +124,10 @@ class HuggingFaceTokenizer:
         self.end_id = end
         pad = self._tokenizer.pad_token_id
         self.pad_id = end if pad is None else pad
+
+    def vocabulary(self) -> dict[str, int]:
+        """Id of every piece, in the tokenizer's own spelling."""
+        return self._tokenizer.get_vocab()
 
     def encode(self, text: str) -> list[int]:
         """See `Tokenizer.encode`."""

@@ -21,6 +21,7 @@ from usergpt_jax.core.mesh import MeshConfig, make_mesh
 from usergpt_jax.corpus.tokenizer import Tokenizer, load_tokenizer
 from usergpt_jax.corpus.trees import encode_trunk, pad_rows
 from usergpt_jax.models import qwen3, sampler
+from usergpt_jax.models.qwen3_config import from_card
 from usergpt_jax.models.sampler import SamplingConfig
 from usergpt_jax.schema import TagSchema
 from usergpt_jax.tags import tag_schema
@@ -98,7 +99,7 @@ def load_model(path: str | pathlib.Path, mesh_config: MeshConfig = ONE_DEVICE) -
     folder = model_folder(path)
     card = checkpoint.load_card(folder)
     try:
-        config = qwen3.Qwen3Config(**card["model"])
+        config = from_card(card["model"])
         prompt = PromptConfig(**card["prompt"])
         vocab_size, schema_name = card["vocab_size"], card["tag_schema"]
         fields = {

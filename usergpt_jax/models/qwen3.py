@@ -5,10 +5,9 @@ as a nested dict of arrays (`init`, or `nnx.split` of a `Qwen3`), pass it throug
 passes in `tree_attention.py` and `sampler.py` merge it with the static module graph while tracing.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,67 +17,12 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from usergpt_jax.core import mesh as mesh_lib
 from usergpt_jax.core.errors import InputError
+from usergpt_jax.models import lora as lora_lib
+from usergpt_jax.models import rotary
+from usergpt_jax.models.qwen3_config import DTYPES, Qwen3Config
+from usergpt_jax.models.rotary import Rotation, rope
 
 Params = dict[str, Any]
-
-DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
-
-REMAT = {
-    "none": None,  # keep every intermediate
-    "full": jax.checkpoint_policies.nothing_saveable,  # keep only each layer's input
-    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,  # keep results of weight matrices
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Qwen3Config:
-    """Shape of the decoder.
-
-    Attributes:
-      n_layers: number of blocks.
-      d_model: width of the residual stream.
-      d_ff: width of the feed-forward.
-      n_heads: query heads.
-      n_kv_heads: key and value heads; divides `n_heads`.
-      head_dim: width of a head, even.
-      rope_theta: base of the rotary frequencies.
-      norm_eps: added to the mean square in RMSNorm.
-      tie_embeddings: whether the head is the embedding.
-      param_dtype: of stored parameters.
-      compute_dtype: of matrix products; norms, softmax and log-probs are float32.
-      remat: what the backward pass recomputes, a key of `REMAT`.
-    """
-
-    n_layers: int
-    d_model: int
-    d_ff: int
-    n_heads: int
-    n_kv_heads: int
-    head_dim: int
-    rope_theta: float
-    norm_eps: float
-    tie_embeddings: bool
-    param_dtype: str
-    compute_dtype: str
-    remat: str
-
-    def check(self) -> None:
-        """Raises `InputError`, naming the key, when no such decoder exists."""
-        for key in ("n_layers", "d_model", "d_ff", "n_heads", "n_kv_heads", "head_dim", "rope_theta", "norm_eps"):
-            if getattr(self, key) <= 0:
-                raise InputError(f"config.model.{key}: expected above 0, got {getattr(self, key)}")
-        if self.n_heads % self.n_kv_heads:
-            raise InputError(f"config.model.n_kv_heads: {self.n_kv_heads} does not divide n_heads = {self.n_heads}")
-        if self.head_dim % 2:
-            raise InputError(f"config.model.head_dim: rotary positions need an even number, got {self.head_dim}")
-        for key, table in (("param_dtype", DTYPES), ("compute_dtype", DTYPES), ("remat", REMAT)):
-            if getattr(self, key) not in table:
-                raise InputError(f"config.model.{key}: expected one of {', '.join(table)}, got {getattr(self, key)!r}")
-
-    @property
-    def dtype(self) -> Any:
-        """Dtype of matrix products."""
-        return DTYPES[self.compute_dtype]
 
 
 def rms_norm(x: Float[Array, "... D"], scale: Float[Array, " D"], eps: float) -> Float[Array, "... D"]:
@@ -88,33 +32,9 @@ def rms_norm(x: Float[Array, "... D"], scale: Float[Array, " D"], eps: float) ->
     return (wide * scale.astype(jnp.float32)).astype(x.dtype)
 
 
-class Rotation(NamedTuple):
-    """Cosine and sine of every token's rotary angles; made once a forward pass and used by every layer."""
-
-    cos: Float[Array, "*B T half"]
-    sin: Float[Array, "*B T half"]
-
-
 def rotation(config: Qwen3Config, positions: Int[Array, "*B T"], length: int) -> Rotation:
-    """Angles `position * theta^(-2i/H)` for i < H/2.
-
-    Args:
-      config: of the decoder.
-      positions: of the tokens, from 0.
-      length: bound of the positions; one row of angles is computed for each and then looked up.
-    """
-    half = config.head_dim // 2
-    frequency = config.rope_theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
-    angle = jnp.arange(length, dtype=jnp.float32)[:, None] * frequency
-    return Rotation(jnp.cos(angle)[positions], jnp.sin(angle)[positions])
-
-
-def rope(x: Float[Array, "*B T N H"], rotation: Rotation) -> Float[Array, "*B T N H"]:
-    """Rotates the dimension pairs (i, i + H/2)."""
-    half = x.shape[-1] // 2
-    cos, sin = rotation.cos[..., None, :], rotation.sin[..., None, :]
-    low, high = x[..., :half].astype(jnp.float32), x[..., half:].astype(jnp.float32)
-    return jnp.concatenate([low * cos - high * sin, high * cos + low * sin], axis=-1).astype(x.dtype)
+    """Cosine and sine for tokens at `positions`, each below `length`."""
+    return rotary.rotation(config.rope_theta, config.head_dim, config.rope_scaling, positions, length)
 
 
 class Block(nnx.Module):
@@ -150,13 +70,48 @@ class Block(nnx.Module):
         self.up = weight(c.d_model, embed, mlp)
         self.down = weight(c.d_ff * depth, mlp, embed)
 
+        if c.attention_bias:
+
+            def bias(*shape_axes: tuple[int, str]) -> nnx.Param:
+                shape, axes = zip((c.n_layers, "layers"), *shape_axes, strict=True)
+                return nnx.Param(jnp.zeros(shape, DTYPES[c.param_dtype]), axes=axes)
+
+            self.q_bias = bias(heads, head_dim)
+            self.k_bias = bias(kv_heads, head_dim)
+            self.v_bias = bias(kv_heads, head_dim)
+            self.o_bias = bias((c.d_model, "norm"))
+
+        if c.lora is not None:
+            self._add_low_rank(c.lora, rngs)
+
+    def _add_low_rank(self, lora: lora_lib.LoraConfig, rngs: nnx.Rngs) -> None:
+        """Makes A and B of every target, split like the axes of its weight that they keep."""
+        for name in lora.targets:
+            weight, n_in = getattr(self, name), lora_lib.TARGETS[name]
+            shape_a, shape_b = lora_lib.shapes(name, weight.shape, lora.rank)
+            axes, dtype = weight.get_metadata("axes"), DTYPES[self.config.param_dtype]
+            a, b = lora_lib.names(name)
+            value = lora_lib.init_a(rngs.params(), shape_a, dtype)
+            setattr(self, a, nnx.Param(value, axes=(*axes[: 1 + n_in], "rank")))
+            setattr(self, b, nnx.Param(jnp.zeros(shape_b, dtype), axes=("layers", "rank", *axes[1 + n_in :])))
+
+    def _linear(self, name: str, equation: str, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """`x` times the weight `name`, with its low-rank term and bias where the layer has them."""
+        y = jnp.einsum(equation, x, getattr(self, name)[...].astype(x.dtype))
+        if (lora := self.config.lora) is not None and name in lora.targets:
+            a, b = (getattr(self, part)[...].astype(x.dtype) for part in lora_lib.names(name))
+            y = y + jnp.tensordot(jnp.tensordot(x, a, a.ndim - 1), b, 1) * lora.scale
+        if self.config.attention_bias and name in ("q", "k", "v", "o"):
+            y = y + getattr(self, f"{name}_bias")[...].astype(x.dtype)
+        return y
+
     def norm_in(self, x: Float[Array, "*B T D"]) -> Float[Array, "*B T D"]:
         """The input of the query, key and value projections."""
         return rms_norm(x, self.attn_norm[...], self.config.norm_eps)
 
     def queries(self, normed: Float[Array, "*B T D"], rotation: Rotation) -> Float[Array, "*B T N H"]:
         """Rotated queries, scaled by `1/sqrt(H)`."""
-        q = jnp.einsum("...TD,DNH->...TNH", normed, self.q[...].astype(normed.dtype))
+        q = self._linear("q", "...TD,DNH->...TNH", normed)
         q = rms_norm(q, self.q_norm[...], self.config.norm_eps)
         return rope(q, rotation) * self.config.head_dim**-0.5
 
@@ -164,16 +119,16 @@ class Block(nnx.Module):
         self, normed: Float[Array, "*B T D"], rotation: Rotation
     ) -> tuple[Float[Array, "*B T K H"], Float[Array, "*B T K H"]]:
         """Rotated keys, and values."""
-        k = jnp.einsum("...TD,DKH->...TKH", normed, self.k[...].astype(normed.dtype))
-        v = jnp.einsum("...TD,DKH->...TKH", normed, self.v[...].astype(normed.dtype))
+        k = self._linear("k", "...TD,DKH->...TKH", normed)
+        v = self._linear("v", "...TD,DKH->...TKH", normed)
         return rope(rms_norm(k, self.k_norm[...], self.config.norm_eps), rotation), v
 
     def finish(self, x: Float[Array, "*B T D"], attended: Float[Array, "*B T N H"]) -> Float[Array, "*B T D"]:
         """Adds the attention's output and the feed-forward to the residual stream."""
-        x = x + jnp.einsum("...TNH,NHD->...TD", attended, self.o[...].astype(x.dtype))
+        x = x + self._linear("o", "...TNH,NHD->...TD", attended)
         normed = rms_norm(x, self.mlp_norm[...], self.config.norm_eps)
-        gated = jax.nn.silu(normed @ self.gate[...].astype(x.dtype)) * (normed @ self.up[...].astype(x.dtype))
-        return x + gated @ self.down[...].astype(x.dtype)
+        gate, up = (self._linear(name, "...TD,DF->...TF", normed) for name in ("gate", "up"))
+        return x + self._linear("down", "...TF,FD->...TD", jax.nn.silu(gate) * up)
 
 
 class Qwen3(nnx.Module):

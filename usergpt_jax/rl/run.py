@@ -14,7 +14,7 @@ from usergpt_jax.corpus.batches import Encoder
 from usergpt_jax.corpus.records import TreeSource
 from usergpt_jax.corpus.tokenizer import load_tokenizer
 from usergpt_jax.models import qwen3
-from usergpt_jax.models.qwen3 import Qwen3Config
+from usergpt_jax.models.qwen3_config import from_card
 from usergpt_jax.models.sampler import SamplingConfig
 from usergpt_jax.rl.advantage import ADVANTAGE
 from usergpt_jax.rl.reward import RewardConfig
@@ -72,7 +72,7 @@ def run(config: ConfigDict, on_change: str) -> None:
         print(f"{FOLDER}: reused")
         return
     card = checkpoint.load_card(stage.run / START)
-    model = Qwen3Config(**card["model"])
+    model = from_card(card["model"])
     mesh = mesh_lib.make_mesh(mesh_config)
     tokenizer = load_tokenizer(stage.run / START / "tokenizer")
     encoder = Encoder(tokenizer, tag_schema(card["tag_schema"]), PromptConfig(**card["prompt"]))

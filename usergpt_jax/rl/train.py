@@ -22,6 +22,7 @@ from usergpt_jax.core.metrics import MetricWriter
 from usergpt_jax.core.optimizer import OptimizerConfig, make_optimizer
 from usergpt_jax.core.resume import Preempted, StateStore, catch_sigterm
 from usergpt_jax.corpus.batches import Encoder
+from usergpt_jax.models import lora
 from usergpt_jax.models.policy import branch_logprobs
 from usergpt_jax.models.qwen3 import Params, Qwen3Config
 from usergpt_jax.models.sampler import SamplingConfig
@@ -113,19 +114,28 @@ def update(
     clip_ratio: float,
     kl_weight: float,
 ) -> tuple[Params, optax.OptState, PolicyParts, jax.Array]:
-    """One policy update; returns new parameters and state, the loss's parts and the gradient norm."""
-    loss = functools.partial(
-        policy_loss,
-        config=config,
-        first=first,
-        chunk_tokens=chunk_tokens,
-        clip_ratio=clip_ratio,
-        kl_weight=kl_weight,
-    )
-    (_, parts), grads = jax.value_and_grad(loss, has_aux=True)(params, reference_logprob, batch)
-    updates, state = optimizer.update(grads, state, params)
-    new_params: Params = optax.apply_updates(params, updates)  # type: ignore[assignment]
-    return new_params, state, parts, optax.global_norm(grads)
+    """One policy update; returns new parameters and state, the loss's parts and the gradient norm.
+
+    With low-rank terms these alone are trained, and `state` is theirs.
+    """
+    trained, frozen = lora.split(params)
+
+    def loss(trained: Params) -> tuple[jax.Array, PolicyParts]:
+        return policy_loss(
+            lora.join(trained, frozen),
+            reference_logprob,
+            batch,
+            config=config,
+            first=first,
+            chunk_tokens=chunk_tokens,
+            clip_ratio=clip_ratio,
+            kl_weight=kl_weight,
+        )
+
+    (_, parts), grads = jax.value_and_grad(loss, has_aux=True)(trained)
+    updates, state = optimizer.update(grads, state, trained)
+    trained: Params = optax.apply_updates(trained, updates)  # type: ignore[assignment]
+    return lora.join(trained, frozen), state, parts, optax.global_norm(grads)
 
 
 def train(
@@ -145,7 +155,7 @@ def train(
     """
     reference, first = jax.tree.map(jnp.copy, params), len(policy.question)
     optimizer = make_optimizer(cfg.optimizer, cfg.n_steps)
-    state = jax.jit(optimizer.init)(params)
+    state = jax.jit(optimizer.init)(lora.split(params)[0])
     store = StateStore(folder / "state", cfg.save_every_steps)
     start = 0
     if (restored := store.restore({"params": params, "state": state})) is not None:

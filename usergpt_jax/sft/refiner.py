@@ -86,6 +86,8 @@ def run(config: ConfigDict, on_change: str) -> None:
     model = to_dataclass(Qwen3Config, config.model, "model")
     mesh_config = to_dataclass(mesh_lib.MeshConfig, config.mesh, "mesh")
     model.check()
+    if model.lora is not None:
+        raise InputError("config.model.lora: expected None; a refiner is trained from scratch, so all its weights are")
     stage = run_dir.open_stage(
         top.run_dir,
         FOLDER,

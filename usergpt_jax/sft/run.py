@@ -6,7 +6,6 @@ import pathlib
 import shutil
 from typing import Any
 
-import jax
 from ml_collections import ConfigDict
 
 from usergpt_jax.core import checkpoint, run_dir
@@ -14,12 +13,12 @@ from usergpt_jax.core import mesh as mesh_lib
 from usergpt_jax.core.config import require_positive, run_config, to_dataclass, to_plain
 from usergpt_jax.core.optimizer import OptimizerConfig
 from usergpt_jax.corpus.batches import Bucket, Encoder, TaskTrees, batch_iterator
-from usergpt_jax.corpus.lexical_init import lexical_embedding
 from usergpt_jax.corpus.records import TreeSource
-from usergpt_jax.corpus.tokenizer import Tokenizer, load_tokenizer
+from usergpt_jax.corpus.tokenizer import load_tokenizer
 from usergpt_jax.corpus.trees import TreeShape
 from usergpt_jax.models import qwen3
 from usergpt_jax.models.qwen3 import Params, Qwen3Config
+from usergpt_jax.sft.start import start_params
 from usergpt_jax.sft.train import TrainConfig, train
 from usergpt_jax.tags import tag_schema
 from usergpt_jax.tasks import summary, tag_prediction
@@ -41,6 +40,7 @@ class SftConfig:
       final_lr_frac: last rate as a share of the peak.
       weight_decay: of AdamW.
       clip_norm: largest gradient norm.
+      init_from: Hugging Face folder with the weights to start from; empty: random ones.
       lexical_init: start from `corpus.lexical_init` instead of random embeddings.
       trunk_tokens: P, of role and MUB.
       tag_branches: G of batches of tag questions.
@@ -61,6 +61,7 @@ class SftConfig:
     final_lr_frac: float
     weight_decay: float
     clip_norm: float
+    init_from: str
     lexical_init: bool
     trunk_tokens: int
     tag_branches: int
@@ -100,12 +101,19 @@ def run(config: ConfigDict, on_change: str) -> None:
     mesh = mesh_lib.make_mesh(mesh_config)
     tokenizer = load_tokenizer(stage.run / "2_mub" / "tokenizer")
     encoder = Encoder(tokenizer, schema, prompt)
-    params = qwen3.init_sharded(model, tokenizer.vocab_size, jax.random.key(top.seed), mesh)
-    if cfg.lexical_init:
-        params["embed"] = lexical_start(tokenizer, params["embed"], top.seed)
+    params, vocab_size, source = start_params(
+        cfg.init_from,
+        model,
+        tokenizer,
+        mesh,
+        top.seed,
+        lexical=cfg.lexical_init,
+        longest_tokens=cfg.trunk_tokens + max(cfg.tag_branch_tokens, cfg.summary_branch_tokens),
+    )
     card = {
         "model": to_plain(model),
-        "vocab_size": tokenizer.vocab_size,
+        "vocab_size": vocab_size,
+        **source,
         "prompt": to_plain(prompt),
         "tag_schema": top.tag_schema,
         "trunk_tokens": cfg.trunk_tokens,
@@ -114,7 +122,7 @@ def run(config: ConfigDict, on_change: str) -> None:
         "semantize": run_dir.read_manifest(stage.run, "2_mub").config["semantize"],  # of the data, not of this call
         "reading": json.loads((stage.run / "2_mub" / "reading.json").read_text(encoding="utf-8")),
     }
-    counts: dict[str, Any] = {"parameters": qwen3.n_params(params), "vocab_size": tokenizer.vocab_size}
+    counts: dict[str, Any] = {"parameters": qwen3.n_params(params), "vocab_size": vocab_size}
     for index, name in enumerate(STAGES):
         folder = stage.path / name
         buckets = _buckets(stage.run / "3_curriculum", name, encoder, cfg)
@@ -138,12 +146,6 @@ def run(config: ConfigDict, on_change: str) -> None:
             params = checkpoint.load_params(folder / "model", params)
     stage.finish(counts)
     print(f"{FOLDER}: {counts['parameters']:,} parameters, " + ", ".join(f"{n} {counts[n]}" for n in STAGES))
-
-
-def lexical_start(tokenizer: Tokenizer, embed: jax.Array, seed: int) -> jax.Array:
-    """The lexical embedding in dtype and sharding of the random one."""
-    table = lexical_embedding(tokenizer, embed.shape[1], seed)
-    return jax.device_put(table.astype(embed.dtype), embed.sharding)
 
 
 def _buckets(folder: pathlib.Path, name: str, encoder: Encoder, cfg: SftConfig) -> list[Bucket]:

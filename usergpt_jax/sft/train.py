@@ -16,6 +16,7 @@ from usergpt_jax.core.metrics import MetricWriter
 from usergpt_jax.core.optimizer import OptimizerConfig, make_optimizer
 from usergpt_jax.core.resume import Preempted, StateStore, catch_sigterm
 from usergpt_jax.corpus.trees import TreeBatch
+from usergpt_jax.models import lora
 from usergpt_jax.models.qwen3 import Params, Qwen3Config
 from usergpt_jax.sft.loss import LossParts, sft_loss
 
@@ -54,14 +55,20 @@ def train_step(
     first_output: int,
     chunk_tokens: int,
 ) -> tuple[Params, optax.OptState, LossParts, jax.Array]:
-    """One optimizer step; returns new parameters and state, the loss's parts and the gradient norm."""
-    loss = functools.partial(
-        sft_loss, config=config, first_output=first_output, chunk_tokens=chunk_tokens, **batch._asdict()
-    )
-    (_, parts), grads = jax.value_and_grad(loss, has_aux=True)(params)
-    updates, state = optimizer.update(grads, state, params)
-    new_params: Params = optax.apply_updates(params, updates)  # type: ignore[assignment]
-    return new_params, state, parts, optax.global_norm(grads)
+    """One optimizer step; returns new parameters and state, the loss's parts and the gradient norm.
+
+    With low-rank terms these alone are trained, and `state` is theirs.
+    """
+    trained, frozen = lora.split(params)
+
+    def loss(trained: Params) -> tuple[jax.Array, LossParts]:
+        joined = lora.join(trained, frozen)
+        return sft_loss(joined, config=config, first_output=first_output, chunk_tokens=chunk_tokens, **batch._asdict())
+
+    (_, parts), grads = jax.value_and_grad(loss, has_aux=True)(trained)
+    updates, state = optimizer.update(grads, state, trained)
+    trained: Params = optax.apply_updates(trained, updates)  # type: ignore[assignment]
+    return lora.join(trained, frozen), state, parts, optax.global_norm(grads)
 
 
 def train(
@@ -92,7 +99,7 @@ def train(
       FloatingPointError: the loss is NaN or infinite; the message names the step.
     """
     optimizer = make_optimizer(train_config.optimizer, train_config.n_steps)
-    state = jax.jit(optimizer.init)(params)
+    state = jax.jit(optimizer.init)(lora.split(params)[0])
     store = StateStore(folder / "state", train_config.save_every_steps)
     start = 0
     if (restored := store.restore({"params": params, "state": state})) is not None:

@@ -1,0 +1,105 @@
+"""Shape and options of a Qwen3 decoder."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from usergpt_jax.core.errors import InputError
+from usergpt_jax.models.lora import LoraConfig
+from usergpt_jax.models.rotary import RopeScaling
+
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+REMAT = {
+    "none": None,  # keep every intermediate
+    "full": jax.checkpoint_policies.nothing_saveable,  # keep only each layer's input
+    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,  # keep results of weight matrices
+}
+
+ATTENTION = ("blockwise", "splash", "reference")
+
+
+@dataclasses.dataclass(frozen=True)
+class Qwen3Config:
+    """Shape of the decoder.
+
+    Attributes:
+      n_layers: number of blocks.
+      d_model: width of the residual stream.
+      d_ff: width of the feed-forward.
+      n_heads: query heads.
+      n_kv_heads: key and value heads; divides `n_heads`.
+      head_dim: width of a head, even.
+      rope_theta: base of the rotary frequencies.
+      norm_eps: added to the mean square in RMSNorm.
+      tie_embeddings: whether the head is the embedding.
+      param_dtype: of stored parameters.
+      compute_dtype: of matrix products; norms, softmax and log-probs are float32.
+      remat: what the backward pass recomputes, a key of `REMAT`.
+      attention: path of `tree_attention`, one of `ATTENTION`: for any device, for TPU, for tests.
+      attention_bias: whether query, key, value and output projections have biases.
+      rope_scaling: how rotary frequencies are stretched; None: not at all.
+      lora: low-rank terms beside the weights, which alone are trained; None: none, all weights are trained.
+    """
+
+    n_layers: int
+    d_model: int
+    d_ff: int
+    n_heads: int
+    n_kv_heads: int
+    head_dim: int
+    rope_theta: float
+    norm_eps: float
+    tie_embeddings: bool
+    param_dtype: str
+    compute_dtype: str
+    remat: str
+    attention: str = "blockwise"
+    attention_bias: bool = False
+    rope_scaling: RopeScaling | None = None
+    lora: LoraConfig | None = None
+
+    def check(self) -> None:
+        """Raises `InputError`, naming the key, when no such decoder exists."""
+        for key in ("n_layers", "d_model", "d_ff", "n_heads", "n_kv_heads", "head_dim", "rope_theta", "norm_eps"):
+            if getattr(self, key) <= 0:
+                raise InputError(f"config.model.{key}: expected above 0, got {getattr(self, key)}")
+        if self.n_heads % self.n_kv_heads:
+            raise InputError(f"config.model.n_kv_heads: {self.n_kv_heads} does not divide n_heads = {self.n_heads}")
+        if self.head_dim % 2:
+            raise InputError(f"config.model.head_dim: rotary positions need an even number, got {self.head_dim}")
+        for key, table in (
+            ("param_dtype", DTYPES),
+            ("compute_dtype", DTYPES),
+            ("remat", REMAT),
+            ("attention", ATTENTION),
+        ):
+            if getattr(self, key) not in table:
+                raise InputError(f"config.model.{key}: expected one of {', '.join(table)}, got {getattr(self, key)!r}")
+        for section in (self.rope_scaling, self.lora):
+            if section is not None:
+                section.check()
+
+    @property
+    def dtype(self) -> Any:
+        """Dtype of matrix products."""
+        return DTYPES[self.compute_dtype]
+
+
+def from_card(card: Mapping[str, Any]) -> Qwen3Config:
+    """The decoder that a model's card describes.
+
+    Raises:
+      TypeError: it describes none.
+    """
+    scaling, lora = card.get("rope_scaling"), card.get("lora")
+    return Qwen3Config(
+        **{
+            **card,
+            "rope_scaling": RopeScaling(**scaling) if scaling else None,
+            "lora": LoraConfig(**{**lora, "targets": tuple(lora["targets"])}) if lora else None,
+        }
+    )
