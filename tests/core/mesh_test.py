@@ -76,3 +76,15 @@ def test_an_axis_below_one_is_refused():
 
 def test_every_rule_names_mesh_axes():
     assert {axis for axes in mesh_lib.RULES.values() for axis in axes} <= set(mesh_lib.AXES)
+
+
+def test_a_function_on_shards_sees_its_own_part_alone():
+    def share(x):
+        return x / x.sum()
+
+    x = jnp.arange(1.0, 17.0).reshape(8, 2)
+    apply = lambda: mesh_lib.on_shards(share, (("batch", None),), ("batch", None))(x)  # noqa: E731
+    np.testing.assert_allclose(apply().sum(), 1.0, rtol=1e-6)  # without a mesh: the whole array
+    with jax.set_mesh(mesh_lib.make_mesh(mesh_lib.MeshConfig(2, 2, 1, 1))):
+        found = jax.jit(apply)()
+    np.testing.assert_allclose(found, jax.vmap(share)(x.reshape(4, 2, 2)).reshape(8, 2), rtol=1e-6)

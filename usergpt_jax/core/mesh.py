@@ -7,7 +7,7 @@ feed-forward and vocabulary, `context` splits sequences.
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -130,6 +130,20 @@ def constrain(x: jax.Array, axes: Axes) -> jax.Array:
     if jax.sharding.get_abstract_mesh().empty:
         return x
     return jax.lax.with_sharding_constraint(x, spec(axes))
+
+
+def on_shards(function: Callable[..., Any], in_axes: Any, out_axes: Axes) -> Callable[..., Any]:
+    """A function that each device runs on its own shards, for kernels that the compiler cannot split.
+
+    Args:
+      function: of arrays; no shard needs another one's.
+      in_axes: logical axes of each argument.
+      out_axes: of the result.
+    """
+    if jax.sharding.get_abstract_mesh().empty:
+        return function
+    specs = tuple(spec(axes) for axes in in_axes)
+    return jax.shard_map(function, in_specs=specs, out_specs=spec(out_axes), check_vma=False)
 
 
 def _shape(sizes: Sequence[int]) -> str:

@@ -4,7 +4,6 @@ The mask is static for a shape (P, G, R), so whole blocks that nobody sees are n
 is stored; right padding of trunks is told apart by segment ids. The functions are those of `blockwise`.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,8 @@ import jax.numpy as jnp
 from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_kernel as kernel
 from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask as masks
 from jaxtyping import Array, Float, Int
+
+from usergpt_jax.core import mesh
 
 LANES = 128
 BLOCK = 512  # queries and keys of a block, where so many fit
@@ -37,11 +38,11 @@ def attend_causal(
     q: Float[Array, "B T N H"], k: Float[Array, "B T K H"], v: Float[Array, "B T K H"], lengths: Int[Array, " B"]
 ) -> Float[Array, "B T N H"]:
     """Causal attention of scaled queries within each row, right padded after `lengths`."""
-    _, T, N, _ = q.shape
+    T = q.shape[1]
     size = _padded(T)
     segments = _segments(jnp.arange(T) < lengths[:, None], size)
-    run = _kernel(N // k.shape[2], size, size, ("causal",), lambda row, key: row >= key)
-    return _run(run, q, k, v, segments, segments)
+    mask = _Mask((size, size), ("causal",), lambda row, key: row >= key)
+    return _run(mask, q, k, v, segments, segments)
 
 
 def attend_tree(
@@ -63,47 +64,45 @@ def attend_tree(
         own = key - P  # place among the branches' keys
         return (own < 0) | ((own // R == row // R) & (own <= row))
 
-    run = _kernel(N // K, _padded(G * R), _padded(P + G * R), ("tree", P, G, R), sees)
+    mask = _Mask((_padded(G * R), _padded(P + G * R)), ("tree", P, G, R), sees)
     every = jnp.ones((B, G * R), bool)
     seen = jnp.concatenate([jnp.arange(P) < lengths[:, None], every], axis=1)
     out = _run(
-        run, q.reshape(B, G * R, N, H), k, v, _segments(every, _padded(G * R)), _segments(seen, _padded(P + G * R))
+        mask, q.reshape(B, G * R, N, H), k, v, _segments(every, _padded(G * R)), _segments(seen, _padded(P + G * R))
     )
     return out.reshape(q.shape)
 
 
-def _run(run: Any, q: Array, k: Array, v: Array, of_rows: Array, of_keys: Array) -> Array:
+def _run(mask: _Mask, q: Array, k: Array, v: Array, of_rows: Array, of_keys: Array) -> Array:
     """The kernel over batch and key heads; rows and keys are filled up to what it takes."""
     B, T, N, H = q.shape
     K = k.shape[2]
     q = _fill(q, of_rows.shape[1]).reshape(B, -1, K, N // K, H)
     k, v = (_fill(x, of_keys.shape[1]) for x in (k, v))
-    over_heads = jax.vmap(run, in_axes=(0, 0, 0, None))
-    out = jax.vmap(over_heads)(
-        jnp.einsum("BTKJH->BKJTH", q),
-        jnp.swapaxes(k, 1, 2),
-        jnp.swapaxes(v, 1, 2),
-        kernel.SegmentIds(of_rows, of_keys),
+
+    def over_batch_and_heads(q: Array, k: Array, v: Array, of_rows: Array, of_keys: Array) -> Array:
+        run = _kernel(mask, N // K)
+        return jax.vmap(jax.vmap(run, in_axes=(0, 0, 0, None)))(q, k, v, kernel.SegmentIds(of_rows, of_keys))
+
+    keys_axes, segment_axes = ("batch", "kv_heads", None, None), ("batch", None)
+    rows_axes = ("batch", "kv_heads", None, None, None)
+    split = mesh.on_shards(
+        over_batch_and_heads, (rows_axes, keys_axes, keys_axes, segment_axes, segment_axes), rows_axes
     )
+    out = split(jnp.einsum("BTKJH->BKJTH", q), jnp.swapaxes(k, 1, 2), jnp.swapaxes(v, 1, 2), of_rows, of_keys)
     return jnp.einsum("BKJTH->BTKJH", out)[:, :T].reshape(B, T, N, H)
 
 
-@functools.lru_cache(maxsize=64)
-def _kernel_of(group: int, rows: int, keys: int, mask: _Mask, interpret: bool) -> Any:
-    q, kv = (min(BLOCK, size) if size % BLOCK == 0 else LANES for size in (rows, keys))
+def _kernel(mask: _Mask, group: int) -> Any:
+    """The kernel for the query heads of one key head; made where it runs, for it holds arrays."""
+    q, kv = (BLOCK if size % BLOCK == 0 else LANES for size in mask.shape)
     sizes = kernel.BlockSizes(
         block_q=q, block_kv=kv, block_kv_compute=kv,
         block_q_dkv=q, block_kv_dkv=kv, block_kv_dkv_compute=kv,
         block_q_dq=q, block_kv_dq=kv,
     )  # fmt: skip
-    with jax.ensure_compile_time_eval():
-        return kernel.make_splash_mqa_single_device(
-            masks.MultiHeadMask([mask] * group), block_sizes=sizes, interpret=interpret
-        )
-
-
-def _kernel(group: int, rows: int, keys: int, name: tuple[Any, ...], sees: Callable[[Any, Any], Any]) -> Any:
-    return _kernel_of(group, rows, keys, _Mask((rows, keys), name, sees), INTERPRET)
+    heads = masks.MultiHeadMask([mask] * group)
+    return kernel.make_splash_mqa_single_device(heads, block_sizes=sizes, interpret=INTERPRET)
 
 
 INTERPRET = False  # tests run the kernel without a TPU

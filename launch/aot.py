@@ -1,0 +1,165 @@
+"""Compiles the training steps of a config for a TPU pod that is not here, and says what they will need.
+
+    python launch/aot.py --config=configs/qwen3_8b.py --topology=v5p:2x4x4
+
+Needs libtpu (pip install 'usergpt_jax[tpu]') and no TPU. Prints a JSON line a step: memory a chip as the compiler plans
+it, model FLOPs, bytes of collectives with loops multiplied out, and a roofline estimate of the step's time. The
+estimate assumes the chip's bfloat16 peak and the listed interconnect bandwidth, both reached, and no overlap.
+"""
+
+import json
+import os
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from absl import flags
+from jax.experimental import topologies
+from ml_collections import ConfigDict
+
+from usergpt_jax.core import compiled, launch
+from usergpt_jax.core import mesh as mesh_lib
+from usergpt_jax.core.config import to_dataclass
+from usergpt_jax.core.errors import InputError
+from usergpt_jax.core.optimizer import OptimizerConfig, make_optimizer
+from usergpt_jax.corpus.trees import TreeBatch
+from usergpt_jax.models import qwen3
+from usergpt_jax.models.qwen3_config import Qwen3Config
+from usergpt_jax.rl.loss import PolicyBatch
+from usergpt_jax.rl.train import update
+from usergpt_jax.sft.train import train_step
+
+TOPOLOGY = flags.DEFINE_string("topology", "v5p:2x4x4", "Of the pod, e.g. v5e:16x16, v5p:4x4x4, v6e:8x8.")
+STEPS = flags.DEFINE_list("steps", ["sft", "df_grpo"], "Which steps to compile.")
+VOCAB = flags.DEFINE_integer("vocab", 151_936, "Ids of the tokenizer.")
+
+QUESTION = 16  # tokens of a branch that are its question's
+
+# Peak bfloat16 FLOP/s, memory bytes, and bytes/s of all links of a chip (cloud.google.com/tpu/docs, 2026).
+CHIPS = {
+    "TPU v5 lite": (197e12, 16 << 30, 200e9),
+    "TPU v5": (459e12, 95 << 30, 600e9),
+    "TPU v6 lite": (918e12, 32 << 30, 448e9),
+}
+
+
+def run(config: ConfigDict, on_change: str) -> None:
+    """Compiles and prints; nothing is written, so `on_change` decides nothing."""
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+    model = to_dataclass(Qwen3Config, config.model, "model")
+    model.check()
+    makers = {"sft": _sft, "df_grpo": _df_grpo}
+    if unknown := sorted(set(STEPS.value) - set(makers)):
+        raise InputError(f"--steps: unknown {unknown[0]!r}; expected some of {', '.join(makers)}")
+    mesh = mesh_lib.make_mesh(to_dataclass(mesh_lib.MeshConfig, config.mesh, "mesh"), _devices(TOPOLOGY.value))
+    for name in STEPS.value:
+        start = time.monotonic()
+        with jax.set_mesh(mesh):
+            program = makers[name](config, model, mesh).compile()
+        said = {"step": name, "topology": TOPOLOGY.value, "compile_seconds": round(time.monotonic() - start, 1)}
+        print(json.dumps(said | _figures(program, config, model, mesh)))
+
+
+def _devices(topology: str) -> Any:
+    try:
+        devices = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
+    except (RuntimeError, ValueError, ImportError) as error:
+        raise InputError(f"--topology={topology}: {str(error).splitlines()[0]}") from None
+    if devices[0].device_kind not in CHIPS:
+        raise InputError(f"--topology={topology}: a {devices[0].device_kind}; expected one of {', '.join(CHIPS)}")
+    return devices
+
+
+def _shapes(config: ConfigDict, model: Qwen3Config, mesh: Any) -> tuple[Any, Any, Any]:
+    """The optimizer, and parameters and its state without memory."""
+    c = config.sft
+    rates = OptimizerConfig(c.lr, c.warmup_frac, c.final_lr_frac, c.weight_decay, c.clip_norm)
+    optimizer = make_optimizer(rates, max(c.n_steps))
+    params = qwen3.sharded_shapes(model, VOCAB.value, mesh)
+    return optimizer, params, _like(jax.eval_shape(optimizer.init, params), params, mesh)
+
+
+def _like(state: Any, params: Any, mesh: Any) -> Any:
+    """Shardings of an optimizer's state: moments like their parameters, the rest on every chip."""
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    shardings = {jax.tree_util.keystr(path): leaf.sharding for path, leaf in leaves}
+    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+
+    def leaf(path: Any, value: Any) -> Any:
+        name = jax.tree_util.keystr(path)
+        found = next((sharding for end, sharding in shardings.items() if name.endswith(end)), everywhere)
+        return jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=found)
+
+    return jax.tree_util.tree_map_with_path(leaf, state)
+
+
+def _array(mesh: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    axes = ("batch",) + (None,) * (len(shape) - 1)
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=mesh_lib.sharding(mesh, shape, axes, "batch"))
+
+
+def _tree(config: ConfigDict, mesh: Any) -> list[Any]:
+    """Tokens and masks of a batch of trees."""
+    c = config.sft
+    trunk, branches = (c.tag_batch_users, c.trunk_tokens), (c.tag_batch_users, c.tag_branches, c.tag_branch_tokens)
+    kinds = ((trunk, jnp.int32), (trunk, bool), (branches, jnp.int32), (branches, bool), (branches, bool))
+    return [_array(mesh, shape, dtype) for shape, dtype in kinds]
+
+
+def _sft(config: ConfigDict, model: Qwen3Config, mesh: Any) -> Any:
+    optimizer, params, state = _shapes(config, model, mesh)
+    return train_step.lower(
+        params, state, TreeBatch(*_tree(config, mesh)), config=model, optimizer=optimizer, first_output=QUESTION,
+        chunk_tokens=config.sft.chunk_tokens,
+    )  # fmt: skip
+
+
+def _df_grpo(config: ConfigDict, model: Qwen3Config, mesh: Any) -> Any:
+    optimizer, params, state = _shapes(config, model, mesh)
+    c, grpo = config.sft, config.rl.grpo
+    B, G, R = c.tag_batch_users, c.tag_branches, c.tag_branch_tokens
+    rest = [_array(mesh, shape, jnp.float32) for shape in ((B, G, R), (B, G), (B, G))]
+    return update.lower(
+        params, state, _array(mesh, (B, G, R - QUESTION), jnp.float32), PolicyBatch(*_tree(config, mesh), *rest),
+        config=model, optimizer=optimizer, first=QUESTION, chunk_tokens=c.chunk_tokens, clip_ratio=grpo.clip_ratio,
+        kl_weight=grpo.kl_weight,
+    )  # fmt: skip
+
+
+def _figures(program: Any, config: ConfigDict, model: Qwen3Config, mesh: Any) -> dict[str, Any]:
+    c, kind = config.sft, mesh.devices.flat[0].device_kind
+    peak, capacity, link = CHIPS[kind]
+    moved, planned = compiled.collective_bytes(program.as_text()), compiled.memory(program)
+    flops = model_flops(model, VOCAB.value, c.tag_batch_users, c.trunk_tokens, c.tag_branches, c.tag_branch_tokens)
+    compute, network = flops / mesh.size / peak, sum(moved.values()) / link
+    return {
+        "chip": kind,
+        "chips": mesh.size,
+        "tokens": c.tag_batch_users * (c.trunk_tokens + c.tag_branches * c.tag_branch_tokens),
+        "arguments_gib": round(planned.arguments / 2**30, 2),
+        "temporaries_gib": round(planned.temporaries / 2**30, 2),
+        "chip_gib": capacity >> 30,
+        "model_pflops": round(flops / 1e15, 2),
+        "collective_gib": {kind: round(n / 2**30, 2) for kind, n in sorted(moved.items())},
+        "compute_seconds": round(compute, 2),
+        "network_seconds": round(network, 2),
+        "mfu_without_overlap": round(compute / (compute + network), 3),
+    }
+
+
+def model_flops(model: Qwen3Config, vocab: int, users: int, trunk: int, branches: int, branch: int) -> float:
+    """FLOPs of forward and backward pass without what is computed again: 6 a weight and token, 12 a pair and width.
+
+    The head counts branch tokens alone; attention counts pairs that are seen, half of a causal square.
+    """
+    tokens, answers = trunk + branches * branch, branches * branch
+    heads = model.head_dim * (2 * model.n_heads + 2 * model.n_kv_heads)
+    weights = model.n_layers * (model.d_model * heads + 3 * model.d_model * model.d_ff)
+    pairs = trunk**2 / 2 + answers * trunk + branches * branch**2 / 2
+    attention = 12 * model.n_layers * model.n_heads * model.head_dim * pairs
+    return users * (6 * weights * tokens + 6 * vocab * model.d_model * answers + attention)
+
+
+if __name__ == "__main__":
+    launch.main(run)

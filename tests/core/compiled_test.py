@@ -1,0 +1,41 @@
+import json
+import subprocess
+import sys
+
+from usergpt_jax.core import compiled
+
+PROGRAM = """
+import json, os
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+import jax, jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec as P
+from usergpt_jax.core import compiled
+mesh = jax.make_mesh((8,), ("x",), axis_types=(jax.sharding.AxisType.Auto,))
+def shape(spec, *dims):
+    return jax.ShapeDtypeStruct(dims, jnp.float32, sharding=NamedSharding(mesh, spec))
+def step(x, w):
+    return jax.lax.scan(lambda x, w: (jnp.tanh(x @ w), None), x, w)[0]
+program = jax.jit(step).lower(shape(P(), 16, 64), shape(P(None, None, "x"), 5, 64, 64)).compile()
+print(json.dumps(compiled.collective_bytes(program.as_text())))
+found = compiled.memory(program)
+print(found.arguments, found.outputs > 0, found.temporaries > 0)
+"""
+
+
+def test_collectives_of_a_loop_count_as_often_as_it_runs():
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    moved, memory = done.stdout.splitlines()
+    activations = 16 * 64 * 4  # gathered in every step, perhaps once after
+    assert sum(json.loads(moved).values()) in (5 * activations, 6 * activations)
+    assert memory == f"{16 * 64 * 4 + 5 * 64 * 8 * 4} True True"
+
+
+def test_a_started_collective_counts_its_result_and_not_its_operands():
+    text = """
+ENTRY %main (p: bf16[4,8]) -> bf16[32,8] {
+  %start = (bf16[4,8]{1,0}, bf16[32,8]{1,0}) all-gather-start(%p), dimensions={0}
+  ROOT %done = bf16[32,8]{1,0} all-gather-done(%start)
+}
+"""
+    assert compiled.collective_bytes(text) == {"all-gather": 32 * 8 * 2}

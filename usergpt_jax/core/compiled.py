@@ -1,0 +1,88 @@
+"""What a compiled program will cost: memory a chip, and bytes that collectives move, loops multiplied out."""
+
+import collections
+import dataclasses
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+COLLECTIVES = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
+_BITS = {"pred": 8, "s4": 4, "u4": 4, "s8": 8, "u8": 8, "f8e4m3fn": 8, "f8e5m2": 8, "bf16": 16, "f16": 16,
+         "s16": 16, "u16": 16, "f32": 32, "s32": 32, "u32": 32, "f64": 64, "s64": 64, "u64": 64}  # fmt: skip
+_COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.-]+) .*\{$")
+_COLLECTIVE = re.compile(rf"= (.+?) ({'|'.join(COLLECTIVES)})(-start)?\(")
+_ARRAY = re.compile(r"([a-z]\w*)\[([\d,]*)\]")
+_CALLED = re.compile(r"(?:calls|branch_computations)=\{?((?:%?[\w.-]+(?:, )?)+)\}?")
+_CONSTANT = re.compile(r"= [su]32\[\]\S* constant\((\d+)\)")
+_WHILE = re.compile(r" while\(.*condition=%?(?P<condition>[\w.-]+), body=%?(?P<body>[\w.-]+)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """Bytes a chip: what goes in, what comes out and is not the same buffer, and what is needed in between."""
+
+    arguments: int
+    outputs: int
+    temporaries: int
+
+
+def memory(compiled: Any) -> Memory:
+    """Memory of a compiled program (`jax.stages.Compiled`), as the compiler planned it."""
+    found = compiled.memory_analysis()
+    outputs = found.output_size_in_bytes - found.alias_size_in_bytes
+    return Memory(found.argument_size_in_bytes, outputs, found.temp_size_in_bytes)
+
+
+def collective_bytes(text: str) -> dict[str, int]:
+    """Bytes that each kind of collective gives a chip in one run of a program.
+
+    Args:
+      text: the optimised program of one chip (`compiled.as_text()`). A loop runs as often as the largest constant of
+        its condition says, else once.
+    """
+    own, calls, entry = _read(text)
+    totals: dict[str, collections.Counter[str]] = {}
+
+    def total(name: str) -> collections.Counter[str]:
+        if name not in totals:
+            totals[name] = collections.Counter(own.get(name, {}))
+            for called, times in calls.get(name, ()):
+                totals[name].update({kind: n * times for kind, n in total(called).items()})
+        return totals[name]
+
+    return dict(total(entry))
+
+
+def _read(text: str) -> tuple[Mapping[str, Mapping[str, int]], Mapping[str, list[tuple[str, int]]], str]:
+    """Of each computation its collectives and what it calls how often; and the name of the first one."""
+    own: dict[str, collections.Counter[str]] = {}
+    calls: dict[str, list[tuple[str, int]]] = {}
+    bounds: dict[str, int] = {}  # of a loop's condition: the constant that it counts up to
+    name = entry = ""
+    loops = []
+    for line in text.splitlines():
+        if not line.startswith(" ") and (found := _COMPUTATION.match(line)):
+            name = found[2]
+            own[name], calls[name] = collections.Counter(), []
+            entry = name if found[1] else entry
+        elif name:
+            if found := _COLLECTIVE.search(line):
+                own[name][found[2]] += _bytes(found[1], started=bool(found[3]))
+            if found := _CONSTANT.search(line):
+                bounds[name] = max(bounds.get(name, 1), int(found[1]))
+            if found := _WHILE.search(line):
+                loops.append((name, found["condition"], found["body"]))
+            else:
+                listed = (one for called in _CALLED.findall(line) for one in called.split(","))
+                calls[name] += [(one.strip().lstrip("%"), 1) for one in listed if one.strip()]
+    for name, condition, body in loops:
+        calls[name].append((body, bounds.get(condition, 1)))
+    return own, calls, entry
+
+
+def _bytes(shape: str, started: bool) -> int:
+    """Bytes of a result such as "bf16[8,128]{1,0}"; a started one lists operands first, so its largest array counts."""
+    arrays = [(kind, dims) for kind, dims in _ARRAY.findall(shape) if kind in _BITS]
+    sizes = [_BITS[kind] * math.prod(int(n) for n in dims.split(",") if n) // 8 for kind, dims in arrays]
+    return max(sizes, default=0) if started else sum(sizes)
