@@ -4,13 +4,14 @@ Command: python launch/aot.py --config=configs/qwen3_8b.py --topology=v5p:2x4x4
 Hardware: none here; the command compiles for a pod that is not there. Result: docs/performance.md.
 """
 
-from ml_collections import ConfigDict
+import pathlib
+import runpy
 
-from configs import quickstart
+from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    config = quickstart.get_config()
+    config = runpy.run_path(str(pathlib.Path(__file__).with_name("quickstart.py")))["get_config"]()
     config.run_dir = "runs/qwen3_8b"
     config.tokenizer.update({"kind": "huggingface", "path": "qwen3-8b"})
     config.semantize.max_mub_tokens = 30_000
