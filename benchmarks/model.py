@@ -1,6 +1,6 @@
 """How fast the model trains and samples, against transformers with torch on the same processor in the same minutes.
 
-Command: python -m benchmarks.model [--dtype=float32|bfloat16] [--rounds=3] [--only=NAME ...] [--ours]
+Command: python -m benchmarks.model [--dtype=float32|bfloat16] [--rounds=3] [--only=NAME ...] [--ours] [--parts]
 
 Five pieces of work on a tiny Qwen3 (vocabulary 4096, width 256, 4 layers, 4/2 heads of 64, tied): a step over flat
 rows; a step over 18 questions about each of 4 histories, as trees and, for ours too, as flat rows; samples of prompts;
@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from usergpt_jax.models import logprob, qwen3, sampler, tree_attention
+from usergpt_jax.models import blockwise, logprob, qwen3, sampler, tree_attention
 from usergpt_jax.models.policy import branch_logprobs
 from usergpt_jax.models.qwen3_config import DTYPES, Qwen3Config
 from usergpt_jax.rl.loss import PolicyBatch
@@ -150,6 +150,34 @@ class Ours:
 
         return _carrying(train, carried)
 
+    def parts(self, rows: int, length: int) -> dict[str, Work]:
+        """Forward and backward pass of pieces of the flat step: all layers, their attention, the head."""
+        c, params, tokens = self.config, self._fresh()[0], _tokens(rows, length)
+        keys = jax.random.split(jax.random.key(4), 4)
+        q, k, v = (
+            jax.random.normal(key, (rows, length, n, c.head_dim), c.dtype)
+            for key, n in zip(keys, (c.n_heads, c.n_kv_heads, c.n_kv_heads), strict=False)
+        )
+        hidden, targets = jax.random.normal(keys[3], (rows * length, c.d_model), c.dtype), tokens.reshape(-1)
+
+        def layers(params: qwen3.Params) -> jax.Array:
+            return jnp.sum(tree_attention.forward_flat(params, c, tokens, jnp.ones(tokens.shape, bool)) ** 2)
+
+        def attention(*x: jax.Array) -> jax.Array:
+            return jnp.sum(blockwise.attend_causal(*x, jnp.full(rows, length)) ** 2)
+
+        def head(hidden: jax.Array, table: jax.Array) -> jax.Array:
+            return jnp.sum(logprob.token_logprobs(hidden, table, targets, CHUNK_TOKENS).logprob)
+
+        of_layers, of_attention = jax.jit(jax.grad(layers)), jax.jit(jax.grad(attention, (0, 1, 2)))
+        of_head = jax.jit(jax.grad(head, (0, 1)))
+        return {
+            "step": self.flat_step(rows, length),
+            "layers": lambda: of_layers(params),
+            "attention": lambda: [of_attention(q, k, v) for _ in range(c.n_layers)],
+            "head": lambda: of_head(hidden, qwen3.head(params)),
+        }
+
 
 class _Batch:
     """What `train_step` takes of a batch."""
@@ -228,7 +256,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--ours", action="store_true", help="without torch")
+    parser.add_argument("--parts", action="store_true", help="where the time of our flat step goes, and nothing else")
     given = parser.parse_args()
+    if given.parts:
+        made = Ours(given.dtype).parts(8, 1024)
+        seconds = measure({name: lambda work=work: work for name, work in made.items()}, given.rounds)
+        print(json.dumps({"benchmark": "model", "dtype": given.dtype, "parts_of_flat_sft": seconds}))
+        return
     peer = None
     if not given.ours:
         from benchmarks import torch_peer
