@@ -1,7 +1,7 @@
 """A small refiner of titles, trained on the gold of a simulated run.
 
 Command: python launch/refiner.py --config=configs/refiner.py (after launch/simulate.py of the same run directory)
-Hardware and time: two CPU cores; 12 CPU minutes. Result: docs/refinement.md, by benchmarks/refine.py.
+Hardware and time: two CPU cores; 6 minutes. Result: docs/refinement.md, by benchmarks/refine.py.
 """
 
 from ml_collections import ConfigDict
