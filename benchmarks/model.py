@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from usergpt_jax.corpus.trees import TreeBatch
 from usergpt_jax.models import blockwise, logprob, qwen3, sampler, tree_attention
 from usergpt_jax.models.policy import branch_logprobs
 from usergpt_jax.models.qwen3_config import DTYPES, Qwen3Config
@@ -28,6 +29,7 @@ from usergpt_jax.rl.train import update
 from usergpt_jax.sft.train import train_step
 
 VOCAB, CHUNK_TOKENS = 4096, 1024
+ROWS = 8  # flat sequences of a step, as on the other side
 Work = Callable[[], Any]
 
 
@@ -83,31 +85,25 @@ class Ours:
         return self._tree_step(trunk, branches, question)
 
     def questions_step_flat(self, users: int, questions: int, history: int, question: int, output: int) -> Work:
-        """The same without trees, an eighth of it: rows of 8 sequences, one at a time."""
-        rows = users * questions
-        trunk = jnp.zeros((8, 1), jnp.int32)
-        branches = _tokens(8, 1, history + question + output)
-        step = self._tree_step(trunk, branches, history + question, trunk_tokens=0)
+        """The same as flat rows: one branch behind a trunk of one token; steps of `ROWS` rows, each with an update."""
+        step = self._tree_step(
+            _tokens(ROWS, 1), _tokens(ROWS, 1, history + question + output - 1), history + question - 1
+        )
+        return lambda: [step() for _ in range(users * questions // ROWS)]
 
-        def run() -> Any:
-            return [step() for _ in range(rows // 8)]
-
-        return run
-
-    def _tree_step(self, trunk: jax.Array, branches: jax.Array, question: int, trunk_tokens: int | None = None) -> Work:
+    def _tree_step(self, trunk: jax.Array, branches: jax.Array, question: int) -> Work:
         carried = self._fresh()
-        length = trunk.shape[1] if trunk_tokens is None else trunk_tokens
-        batch = {
-            "trunk": trunk,
-            "trunk_mask": jnp.broadcast_to(jnp.arange(trunk.shape[1]) < length, trunk.shape),
-            "branches": branches,
-            "branch_mask": jnp.ones(branches.shape, bool),
-            "output_mask": jnp.broadcast_to(jnp.arange(branches.shape[2]) >= question, branches.shape),
-        }
+        batch: Any = TreeBatch(
+            trunk,
+            jnp.ones(trunk.shape, bool),
+            branches,
+            jnp.ones(branches.shape, bool),
+            jnp.broadcast_to(jnp.arange(branches.shape[2]) >= question, branches.shape),
+        )
 
         def train(params: qwen3.Params, state: optax.OptState) -> Any:
             return train_step(
-                params, state, _Batch(batch), config=self.config, optimizer=self.optimizer, first_output=question,
+                params, state, batch, config=self.config, optimizer=self.optimizer, first_output=question,
                 chunk_tokens=CHUNK_TOKENS,
             )  # fmt: skip
 
@@ -179,23 +175,6 @@ class Ours:
         }
 
 
-class _Batch:
-    """What `train_step` takes of a batch."""
-
-    def __init__(self, arrays: dict[str, jax.Array]):
-        self._arrays = arrays
-
-    def _asdict(self) -> dict[str, jax.Array]:
-        return self._arrays
-
-
-jax.tree_util.register_pytree_node(
-    _Batch,
-    lambda b: (tuple(b._arrays.values()), tuple(b._arrays)),
-    lambda names, xs: _Batch(dict(zip(names, xs, strict=True))),
-)
-
-
 def _tokens(*shape: int) -> jax.Array:
     return jax.random.randint(jax.random.key(sum(shape)), shape, 2, VOCAB)
 
@@ -210,8 +189,8 @@ def _carrying(step: Callable[..., Any], carried: list[Any]) -> Work:
     return run
 
 
-def works(ours: Ours, peer: Any) -> dict[str, tuple[float, str, dict[str, Work]]]:
-    """Name -> (units of one call, what is counted, who does it how); the first of ours is what is compared."""
+def works(ours: Ours, peer: Any) -> dict[str, tuple[float, str, dict[str, Callable[[], Work]]]]:
+    """Name -> (units of one call, what is counted, side -> maker of its work); all are compared to "ours"."""
     questions = (4, 18, 1024, 16, 24)
     sides: dict[str, tuple[float, str, dict[str, Callable[[], Work]]]] = {
         "flat_sft": (8 * 1024, "tokens/s", {"ours": lambda: ours.flat_step(8, 1024)}),
@@ -233,7 +212,7 @@ def works(ours: Ours, peer: Any) -> dict[str, tuple[float, str, dict[str, Work]]
         sides["sample"][2]["torch"] = lambda: peer.sample(4, 512, 8, 128)
         sides["answers"][2]["torch"] = lambda: peer.sample(18, 1024 + 16, 10, 32)
         sides["policy_update"][2]["torch"] = lambda: peer.policy_step(2, 1024, 8, 96)
-    return {name: (units, unit, dict(who)) for name, (units, unit, who) in sides.items()}  # type: ignore[misc]
+    return sides
 
 
 def measure(who: dict[str, Callable[[], Work]], rounds: int) -> dict[str, float]:

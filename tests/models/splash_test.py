@@ -26,31 +26,26 @@ def assert_close(got, want):
     np.testing.assert_allclose(got, want, atol=2e-6 * float(jnp.max(jnp.abs(want))))
 
 
+def assert_same_gradients(name, lengths, weights, *arrays):
+    found, expected = (gradients(getattr(path, name), lengths, weights, *arrays) for path in (splash, blockwise))
+    for got, want in zip(found, expected, strict=True):
+        assert_close(got, want)
+
+
 def test_rows_and_their_gradients_are_those_of_the_blockwise_path():
     rows, lengths = parts(2, 150, 0), jnp.array([150, 77])
     valid = (jnp.arange(150) < lengths[:, None])[..., None, None]
     weights = valid * jax.random.normal(jax.random.key(9), rows[0].shape)
     assert_close(splash.attend_causal(*rows, lengths) * valid, blockwise.attend_causal(*rows, lengths) * valid)
-    for got, want in zip(
-        gradients(splash.attend_causal, lengths, weights, *rows),
-        gradients(blockwise.attend_causal, lengths, weights, *rows),
-        strict=True,
-    ):
-        assert_close(got, want)
+    assert_same_gradients("attend_causal", lengths, weights, *rows)
 
 
 def test_branches_and_their_gradients_are_those_of_the_blockwise_path():
     (_, *trunk), lengths = parts(2, 150, 1), jnp.array([150, 77])
     q, *own = (x.reshape(2, 3, 50, *x.shape[2:]) for x in parts(2, 150, 2))
     arrays = (q, *trunk, *own)
-    weights = jax.random.normal(jax.random.key(9), q.shape)
     assert_close(splash.attend_tree(*arrays, lengths), blockwise.attend_tree(*arrays, lengths))
-    for got, want in zip(
-        gradients(splash.attend_tree, lengths, weights, *arrays),
-        gradients(blockwise.attend_tree, lengths, weights, *arrays),
-        strict=True,
-    ):
-        assert_close(got, want)
+    assert_same_gradients("attend_tree", lengths, jax.random.normal(jax.random.key(9), q.shape), *arrays)
 
 
 def test_tokens_that_must_not_be_seen_may_hold_anything():

@@ -123,7 +123,7 @@ def rewrite(folder, change):
     save_file(tensors, folder / "model.safetensors")
 
 
-def refuse(folder, message, config=UNTIED, **mesh):
+def assert_refused(folder, message, config=UNTIED, **mesh):
     with pytest.raises(InputError, match=message) as caught:
         load(folder, config, **mesh)
     assert "\n" not in str(caught.value)
@@ -131,18 +131,18 @@ def refuse(folder, message, config=UNTIED, **mesh):
 
 def test_a_missing_extra_or_misshapen_tensor_is_named(folder):
     rewrite(folder, lambda tensors: tensors.pop(Q))
-    refuse(folder, rf"{folder}: tensor {Q} is missing; expected shape \[16, 16\]")
+    assert_refused(folder, rf"{folder}: tensor {Q} is missing; expected shape \[16, 16\]")
     weights.save(folder, random_params(UNTIED), max_shard_bytes=20_000)
     rewrite(folder, lambda tensors: tensors.update({Q: np.zeros((16, 8), np.float32)}))
-    refuse(folder, rf"model\.safetensors: tensor {Q}: expected shape \[16, 16\], got \[16, 8\]")
+    assert_refused(folder, rf"model\.safetensors: tensor {Q}: expected shape \[16, 16\], got \[16, 8\]")
     weights.save(folder, random_params(UNTIED), max_shard_bytes=20_000)
     rewrite(folder, lambda tensors: tensors.update({"model.layers.3.mlp.up_proj.weight": np.zeros(2, np.float32)}))
-    refuse(folder, r"tensor model\.layers\.3\.mlp\.up_proj\.weight is no part of the model")
+    assert_refused(folder, r"tensor model\.layers\.3\.mlp\.up_proj\.weight is no part of the model")
 
 
 def test_a_dtype_that_holds_no_weights_is_refused(folder):
     rewrite(folder, lambda tensors: tensors.update({Q: tensors[Q].astype(np.int8)}))
-    refuse(folder, f"{Q}: expected dtype F32, F16, BF16, got I8")
+    assert_refused(folder, f"{Q}: expected dtype F32, F16, BF16, got I8")
 
 
 def test_a_stored_head_of_a_tied_model_must_be_the_embedding(tmp_path):
@@ -154,7 +154,7 @@ def test_a_stored_head_of_a_tied_model_must_be_the_embedding(tmp_path):
     assert_equal(load(tmp_path, tiny.CONFIG), params)
     tensors["lm_head.weight"][-1, -1] += 1
     save_file(tensors, tmp_path / "model.safetensors")
-    refuse(tmp_path, "lm_head.weight differs from model.embed_tokens.weight", tiny.CONFIG)
+    assert_refused(tmp_path, "lm_head.weight differs from model.embed_tokens.weight", tiny.CONFIG)
 
 
 @pytest.mark.parametrize("left", [0.5, 0.999, 0.0])
@@ -162,13 +162,13 @@ def test_a_truncated_shard_is_named(folder, left):
     shard = sorted(folder.glob("*.safetensors"))[1]
     content = shard.read_bytes()
     shard.write_bytes(content[: int(len(content) * left)])
-    refuse(folder, f"{shard.name}: no whole safetensors file")
+    assert_refused(folder, f"{shard.name}: no whole safetensors file")
 
 
 def test_a_header_that_promises_too_much_is_refused(folder):
     shard = sorted(folder.glob("*.safetensors"))[0]
     shard.write_bytes(struct.pack("<Q", 1 << 60) + b"{}")
-    refuse(folder, f"{shard.name}: no whole safetensors file")
+    assert_refused(folder, f"{shard.name}: no whole safetensors file")
 
 
 def test_pickled_weights_are_never_opened(tmp_path):
@@ -177,9 +177,9 @@ def test_pickled_weights_are_never_opened(tmp_path):
             return pathlib_touch, (str(tmp_path / "sprung"),)
 
     (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps(Trap()))
-    refuse(tmp_path, r"pytorch_model\.bin: pickled weights are never loaded")
+    assert_refused(tmp_path, r"pytorch_model\.bin: pickled weights are never loaded")
     (tmp_path / "model.safetensors").write_bytes(pickle.dumps(Trap()))
-    refuse(tmp_path, r"model\.safetensors: no whole safetensors file")
+    assert_refused(tmp_path, r"model\.safetensors: no whole safetensors file")
     assert not (tmp_path / "sprung").exists()
 
 
@@ -188,7 +188,7 @@ def pathlib_touch(path):
 
 
 def test_a_folder_without_weights_says_what_was_expected(tmp_path):
-    refuse(tmp_path, r"no weights here; expected model\.safetensors or model\.safetensors\.index\.json")
+    assert_refused(tmp_path, r"no weights here; expected model\.safetensors or model\.safetensors\.index\.json")
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_a_folder_without_weights_says_what_was_expected(tmp_path):
 )
 def test_a_corrupt_index_is_refused(folder, content, message):
     (folder / INDEX).write_text(content)
-    refuse(folder, message)
+    assert_refused(folder, message)
 
 
 def test_an_index_that_disagrees_with_its_shards_is_refused(folder):
@@ -212,8 +212,8 @@ def test_an_index_that_disagrees_with_its_shards_is_refused(folder):
     shards = sorted(set(index["weight_map"].values()))
     index["weight_map"][Q] = next(name for name in shards if name != index["weight_map"][Q])
     (folder / INDEX).write_text(json.dumps(index))
-    refuse(folder, f"{Q} is not (here|in {INDEX})")
+    assert_refused(folder, f"{Q} is not (here|in {INDEX})")
 
 
 def test_a_mesh_that_does_not_divide_the_heads_stops_before_reading(tmp_path):
-    refuse(tmp_path / "nowhere", r"layers\.k: dimension 'kv_heads' of size 2", tensor=4)
+    assert_refused(tmp_path / "nowhere", r"layers\.k: dimension 'kv_heads' of size 2", tensor=4)

@@ -7,6 +7,7 @@ import pytest
 import tokenizers
 from tokenizers import models, pre_tokenizers
 
+from configs import qwen3_8b
 from tests.models import tiny
 from usergpt_jax.core import mesh as mesh_lib
 from usergpt_jax.core.errors import InputError
@@ -54,6 +55,19 @@ def test_a_folders_weights_are_the_start(folder):
         **{"path": str(folder), "max_positions": 64},
         "generation": {"eos_token_id": 2, "temperature": 0.6},
     }
+
+
+@pytest.mark.parametrize("key", ["attention", "remat", "compute_dtype"])
+def test_how_the_model_is_computed_is_the_configs_matter(folder, key):
+    free = {"attention": "splash", "remat": "full", "compute_dtype": "bfloat16"}
+    found = start(folder, dataclasses.replace(tiny.CONFIG, **{key: free[key]}))
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(found.params), tiny.params())
+
+
+def test_the_config_of_a_pod_contradicts_itself_nowhere():
+    sft = qwen3_8b.get_config().sft
+    assert sft.init_from
+    assert not sft.lexical_init
 
 
 def test_low_rank_terms_are_added_on_the_mesh(folder):

@@ -15,7 +15,13 @@ from usergpt_jax.models.hf_config import HfModel
 from usergpt_jax.models.qwen3 import Params
 from usergpt_jax.models.qwen3_config import Qwen3Config
 
-_FREE = ("param_dtype", "compute_dtype", "remat", "lora")  # keys of `config.model` that a folder does not decide
+_FREE = (
+    "param_dtype",
+    "compute_dtype",
+    "remat",
+    "attention",
+    "lora",
+)  # keys of `config.model` that a folder does not decide
 _LORA_STREAM = 1 << 20  # keeps the draws of low-rank terms apart from those of weights
 
 
