@@ -5,8 +5,10 @@ import shutil
 import pytest
 
 from usergpt_jax.core.errors import InputError
+from usergpt_jax.core.mesh import MeshConfig
 from usergpt_jax.inference import generate
-from usergpt_jax.inference.generate import UserLog
+from usergpt_jax.inference.generate import Question, UserLog
+from usergpt_jax.models.sampling import Drawing
 from usergpt_jax.tags import HPR18
 from usergpt_jax.tasks import summary, tag_prediction
 from usergpt_jax.tasks.wording import PromptConfig
@@ -15,22 +17,21 @@ LINES = [f"[Source: E-commerce] [TIME: 2025-0{i}] [TYPE: Purchase] [COUNT: {i}] 
 USERS = [UserLog(f"user {i}", "\n".join(LINES[:i])) for i in range(5)]
 
 
-PROMPTS = [tag_prediction.prompt(tag, PromptConfig(list_options=False)) for tag in HPR18.tags[:2]] + [summary.prompt()]
+TAGS = [tag_prediction.prompt(tag, PromptConfig(list_options=False)) for tag in HPR18.tags[:2]]
+QUESTIONS = [*(Question(prompt, 3, 24) for prompt in TAGS), Question(summary.prompt(), 2, 40)]
+DRAWING = Drawing(temperature=1.0, top_k=0, top_p=1.0)
 
 
-def sampling(model, n_samples=3):
-    return generate.sampling_of(
-        model, PROMPTS, model.tag_branch_tokens, n_samples=n_samples, temperature=1.0, top_k=0, top_p=1.0
-    )
-
-
-def ask(model, users, users_per_batch=2, seed=0):
-    return generate.ask(model, users, PROMPTS, sampling(model), users_per_batch, seed, "test")
+def ask(model, users, questions=QUESTIONS, users_at_once=2, samples_at_once=0, seed=0):
+    return generate.ask(
+        model, users, questions, DRAWING,
+        users_at_once=users_at_once, samples_at_once=samples_at_once, seed=seed, label="test",
+    )  # fmt: skip
 
 
 def test_every_user_question_and_sample_gets_a_text(model):
     texts = ask(model, USERS)
-    assert [[len(samples) for samples in user] for user in texts] == [[3, 3, 3]] * 5
+    assert [[len(samples) for samples in user] for user in texts] == [[3, 3, 2]] * 5
 
 
 def test_answers_do_not_depend_on_the_company_in_the_batch(model):
@@ -39,8 +40,9 @@ def test_answers_do_not_depend_on_the_company_in_the_batch(model):
     assert ask(model, USERS[3:4]) == together[3:4]
 
 
-def test_answers_do_not_depend_on_the_batch_size(model):
-    assert ask(model, USERS, users_per_batch=3) == ask(model, USERS)
+@pytest.mark.parametrize(("users_at_once", "samples_at_once"), [(1, 0), (3, 0), (2, 1), (5, 3)])
+def test_answers_do_not_depend_on_how_many_are_drawn_at_once(model, users_at_once, samples_at_once):
+    assert ask(model, USERS, users_at_once=users_at_once, samples_at_once=samples_at_once) == ask(model, USERS)
 
 
 def test_samples_users_and_seeds_differ(model):
@@ -49,13 +51,6 @@ def test_samples_users_and_seeds_differ(model):
     assert first != second
     assert len(set(first[0])) > 1
     assert ask(model, twins, seed=1) != [first, second]
-
-
-def test_batches_of_one_shape_compile_once(model):
-    ask(model, USERS)
-    before = generate._sample._cache_size()
-    ask(model, USERS[::-1])
-    assert generate._sample._cache_size() == before
 
 
 def test_a_run_directory_gives_its_furthest_model(model_folder, tmp_path):
@@ -91,11 +86,21 @@ def test_a_card_that_does_not_fit_is_refused(model_folder: pathlib.Path, tmp_pat
         generate.load_model(folder)
 
 
-def test_sampling_out_of_range_is_refused(model):
-    with pytest.raises(InputError, match="n_samples"):
-        sampling(model, n_samples=0)
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [(Question(TAGS[0], 3, 1), "leave no room"), (Question(TAGS[0], 0, 24), "n_samples: expected at least 1, got 0")],
+)
+def test_a_question_that_cannot_be_answered_is_refused(model, question, message):
+    with pytest.raises(InputError, match=message):
+        ask(model, USERS, [question])
 
 
-def test_an_output_is_as_long_as_the_branch_leaves_room(model):
-    shortest = min(len(model.tokenizer.encode_template(prompt)) for prompt in PROMPTS)
-    assert sampling(model).max_new_tokens == model.tag_branch_tokens - shortest
+def test_a_mesh_that_does_not_divide_the_users_is_refused(model_folder):
+    split = generate.load_model(model_folder, MeshConfig(data=2, fsdp=1, tensor=1, context=1))
+    with pytest.raises(InputError, match=r"users held at once: .* of size 3 is not divisible"):
+        ask(split, USERS, users_at_once=3)
+
+
+def test_a_mesh_gives_the_same_answers(model, model_folder):
+    split = generate.load_model(model_folder, MeshConfig(data=2, fsdp=1, tensor=1, context=1))
+    assert ask(split, USERS, users_at_once=4) == ask(model, USERS)

@@ -44,7 +44,7 @@ def files(tmp_path):
 def profile(files, model, *more):
     out = files / "personas.jsonl"
     args = ["--events", files / "log.csv", "--map", files / "map.py", "--model", model, "--out", out]
-    profile_users.main([*map(str, args), "--n-samples", "2", "--users_per_batch", "2", *more])
+    profile_users.main([*map(str, args), "--n-samples", "2", "--users_at_once", "2", *more])
     return [json.loads(line) for line in out.read_text().splitlines()]
 
 

@@ -147,7 +147,9 @@ P = jnp.array([[0.5, 0.2, 0.15, 0.1, 0.05]])
 
 def kept(top_k, top_p, temperature=1.0, logits=None):
     """Probabilities of tokens 0..4 after adjustment."""
-    adjusted = sampling.adjust_logits(jnp.log(P) if logits is None else logits, temperature, top_k, top_p)
+    adjusted = sampling.adjust_logits(
+        jnp.log(P) if logits is None else logits, sampling.Drawing(temperature, top_k, top_p)
+    )
     probability = jax.nn.softmax(adjusted.logits, axis=-1)[0]
     tokens = range(5) if adjusted.tokens is None else adjusted.tokens[0].tolist()
     return [dict(zip(tokens, probability.tolist(), strict=True)).get(token, 0.0) for token in range(5)]
@@ -189,7 +191,7 @@ def test_draws_follow_the_adjusted_distribution():
     keys = jax.random.split(jax.random.key(0), 20_000)
     logits = jnp.broadcast_to(jnp.log(P), (20_000, 5))
     for top_k in (0, 3):
-        adjusted = sampling.adjust_logits(logits, 1.0, top_k, 0.8)
+        adjusted = sampling.adjust_logits(logits, sampling.Drawing(1.0, top_k, 0.8))
         tokens, logprob = sampling.sample_token(adjusted, keys, greedy=False)
         counts = collections.Counter(tokens.tolist())
         expected = kept(top_k, 0.8)

@@ -19,10 +19,11 @@ from usergpt_jax.corpus.split import SplitConfig
 from usergpt_jax.corpus.tokenizer import Tokenizer, load_tokenizer
 from usergpt_jax.inference import generate
 from usergpt_jax.inference.generate import LoadedModel, UserLog
+from usergpt_jax.models.sampling import Drawing
 from usergpt_jax.models.text_encoder import load_encoder
 from usergpt_jax.schema import Result, TagSchema
 from usergpt_jax.tags import tag_schema
-from usergpt_jax.tasks import summary, tag_prediction
+from usergpt_jax.tasks import tag_prediction
 from usergpt_jax.tasks.output import MalformedOutput
 from usergpt_jax.tasks.similarity import EncoderSimilarity, Similarity, similarity
 
@@ -51,7 +52,8 @@ class BenchConfig:
       top_k: tokens kept; 0 keeps all.
       top_p: probability mass kept, in (0, 1].
       max_summary_chars: up to where a portrait counts as concise.
-      users_per_batch: users sampled at once.
+      users_at_once: users held at once.
+      samples_at_once: samples a user drawn at once; 0: all.
       bootstrap_draws: resamplings of the users behind each interval.
       linear_c: inverse L2 strength of the linear baselines, above 0.
       encoder: folder of a BERT-type text encoder that compares items of open lists, "" for letter n-grams.
@@ -65,15 +67,18 @@ class BenchConfig:
     top_k: int
     top_p: float
     max_summary_chars: int
-    users_per_batch: int
+    users_at_once: int
+    samples_at_once: int
     bootstrap_draws: int
     linear_c: float
     encoder: str
 
     def __post_init__(self) -> None:
-        for key in ("max_users", "n_samples", "n_summaries", "users_per_batch", "bootstrap_draws", "linear_c"):
+        for key in ("max_users", "n_samples", "n_summaries", "users_at_once", "bootstrap_draws", "linear_c"):
             if getattr(self, key) <= 0:
                 raise InputError(f"config.bench.{key}: expected above 0, got {getattr(self, key)}")
+        if self.samples_at_once < 0:
+            raise InputError(f"config.bench.samples_at_once: expected 0 (all) or more, got {self.samples_at_once}")
         for k in self.pass_k:
             if not 1 <= k <= self.n_samples:
                 raise InputError(f"config.bench.pass_k: expected 1 to n_samples={self.n_samples}, got {k}")
@@ -137,22 +142,17 @@ def sample_outputs(model: LoadedModel, bench: Sequence[Item], section: BenchConf
     """Samples a model on every item of both tasks."""
     users = [UserLog(item.user_id, item.mub) for item in bench]
 
-    def ask(prompts: list[str], branch_tokens: int, n_samples: int, label: str) -> list[list[list[str]]]:
-        sampling = generate.sampling_of(
-            model,
-            prompts,
-            branch_tokens,
-            n_samples=n_samples,
-            temperature=section.temperature,
-            top_k=section.top_k,
-            top_p=section.top_p,
-        )
-        return generate.ask(model, users, prompts, sampling, section.users_per_batch, seed, label)
-
-    prompts = [tag_prediction.prompt(tag, model.prompt) for tag in model.schema.tags]
-    tags = ask(prompts, model.tag_branch_tokens, section.n_samples, f"{name} tags")
-    summaries = ask([summary.prompt()], model.summary_branch_tokens, section.n_summaries, f"{name} summary")
-    return Outputs(tags, [by_prompt[0] for by_prompt in summaries])
+    texts = generate.ask(
+        model,
+        users,
+        generate.task_questions(model, section.n_samples, section.n_summaries),
+        Drawing(section.temperature, section.top_k, section.top_p),
+        users_at_once=section.users_at_once,
+        samples_at_once=section.samples_at_once,
+        seed=seed,
+        label=name,
+    )
+    return Outputs([tags for *tags, _ in texts], [summaries for *_, summaries in texts])
 
 
 def evaluate(

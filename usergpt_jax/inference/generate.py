@@ -1,30 +1,31 @@
 """Putting questions to a trained model: load its folder, sample answers for many users.
 
 A user's answers depend on the model, the sampling, the seed and the user alone: the key comes from the user's id, the
-shapes from the model's card. So they are the same in any order, batch and company.
+shapes from the model's card and the user's log. So they are the same in any order and company.
 """
 
 import dataclasses
-import functools
+import itertools
 import pathlib
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
-import numpy as np
+from jax.sharding import Mesh
 from tqdm import tqdm
 
 from usergpt_jax.core import checkpoint
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.core.mesh import MeshConfig, make_mesh
 from usergpt_jax.corpus.tokenizer import Tokenizer, load_tokenizer
-from usergpt_jax.corpus.trees import encode_trunk, pad_rows
-from usergpt_jax.models import qwen3, sampler
+from usergpt_jax.corpus.trees import encode_trunk
+from usergpt_jax.inference import tree_queue
+from usergpt_jax.models import qwen3
 from usergpt_jax.models.qwen3_config import from_card
-from usergpt_jax.models.sampler import SamplingConfig
+from usergpt_jax.models.sampling import Drawing
 from usergpt_jax.schema import TagSchema
 from usergpt_jax.tags import tag_schema
+from usergpt_jax.tasks import summary, tag_prediction
 from usergpt_jax.tasks.wording import PromptConfig
 
 ONE_DEVICE = MeshConfig(data=1, fsdp=1, tensor=1, context=1)
@@ -39,6 +40,7 @@ class LoadedModel:
     Attributes:
       config: shape of the decoder.
       params: its parameters.
+      mesh: the devices that hold them.
       tokenizer: its tokenizer.
       schema: the tags it was trained on.
       prompt: wording of its prompts.
@@ -52,6 +54,7 @@ class LoadedModel:
 
     config: qwen3.Qwen3Config
     params: Any
+    mesh: Mesh
     tokenizer: Tokenizer
     schema: TagSchema
     prompt: PromptConfig
@@ -112,106 +115,85 @@ def load_model(path: str | pathlib.Path, mesh_config: MeshConfig = ONE_DEVICE) -
     tokenizer = load_tokenizer(folder / "tokenizer")
     if tokenizer.vocab_size > vocab_size:
         raise InputError(f"{folder}: the tokenizer has {tokenizer.vocab_size} ids, the model {vocab_size}")
-    params = checkpoint.load_params(folder, qwen3.sharded_shapes(config, vocab_size, make_mesh(mesh_config)))
-    return LoadedModel(config, params, tokenizer, schema, prompt=prompt, **fields)
+    mesh = make_mesh(mesh_config)
+    params = checkpoint.load_params(folder, qwen3.sharded_shapes(config, vocab_size, mesh))
+    return LoadedModel(config, params, mesh, tokenizer, schema, prompt=prompt, **fields)
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """What is asked about every user.
+
+    Attributes:
+      prompt: as the task modules word it.
+      n_samples: outputs to draw.
+      branch_tokens: longest question and output together, as in training.
+    """
+
+    prompt: str
+    n_samples: int
+    branch_tokens: int
+
+
+def task_questions(model: LoadedModel, n_samples: int, n_summaries: int) -> list[Question]:
+    """The question of every tag of the model's schema, in its order, and last that for the summary."""
+    tags = [tag_prediction.prompt(tag, model.prompt) for tag in model.schema.tags]
+    return [
+        *(Question(prompt, n_samples, model.tag_branch_tokens) for prompt in tags),
+        Question(summary.prompt(), n_summaries, model.summary_branch_tokens),
+    ]
 
 
 def ask(
     model: LoadedModel,
     users: Sequence[UserLog],
-    prompts: Sequence[str],
-    sampling: SamplingConfig,
-    users_per_batch: int,
+    questions: Sequence[Question],
+    drawing: Drawing,
+    *,
+    users_at_once: int,
+    samples_at_once: int,
     seed: int,
     label: str,
 ) -> list[list[list[str]]]:
-    """Samples outputs to the same questions about many users: texts[user][prompt][sample].
+    """Samples outputs to the same questions about many users: texts[user][question][sample].
 
     Args:
       model: from `load_model`.
-      users: whom to ask about.
-      prompts: questions as the task modules word them.
-      sampling: how to sample; from `sampling_of`.
-      users_per_batch: users sampled at once.
+      users: whom to ask about; each log is read once for all questions.
+      questions: what to ask.
+      drawing: how tokens are drawn.
+      users_at_once: users held at once.
+      samples_at_once: outputs a user drawn at once; 0: all.
       seed: another seed gives other samples.
       label: of the progress bar.
+
+    Raises:
+      InputError: a value is out of range, or a question leaves no room for an output.
     """
-    texts: list[list[list[str]]] = []
-    with tqdm(total=len(users), desc=label, unit="user") as bar:
-        for batch in _batches(users, users_per_batch):
-            filled = [*batch, *[batch[-1]] * (users_per_batch - len(batch))]  # every batch has one shape
-            texts += _ask_batch(model, filled, prompts, sampling, seed)[: len(batch)]
-            bar.update(len(batch))
+    tokenizer = model.tokenizer
+    asked = [_asked(tokenizer, question) for question in questions]
+    read = [
+        tree_queue.User(encode_trunk(tokenizer, user.mub, model.trunk_tokens), zlib.crc32(user.user_id.encode()))
+        for user in users
+    ]
+    size = tree_queue.Size(model.trunk_tokens, users_at_once, samples_at_once)
+    texts: list[list[list[str]]] = [[]] * len(users)
+    done = tree_queue.answers(model.params, model.config, model.mesh, read, asked, drawing, size, seed)
+    for user, samples in tqdm(done, total=len(users), desc=label, unit="user"):
+        rows = iter(zip(samples.tokens.tolist(), samples.lengths.tolist(), strict=True))
+        texts[user] = [
+            [tokenizer.decode(tokens[:length]) for tokens, length in itertools.islice(rows, question.n_samples)]
+            for question in questions
+        ]
     return texts
 
 
-def sampling_of(
-    model: LoadedModel,
-    prompts: Sequence[str],
-    branch_tokens: int,
-    *,
-    n_samples: int,
-    temperature: float,
-    top_k: int,
-    top_p: float,
-) -> SamplingConfig:
-    """Sampling that ends where the model's outputs end, at most as long as the branches it was trained on.
-
-    Args:
-      model: from `load_model`.
-      prompts: the questions.
-      branch_tokens: longest question and output together.
-      n_samples: outputs a question, at least 1.
-      temperature: of sampling; 0 is greedy.
-      top_k: tokens kept; 0 keeps all.
-      top_p: probability mass kept, in (0, 1].
-
-    Raises:
-      InputError: a value is out of range.
-    """
-    max_new_tokens = branch_tokens - min(len(model.tokenizer.encode_template(prompt)) for prompt in prompts)
-    sampling = SamplingConfig(n_samples, max_new_tokens, temperature, top_k, top_p, model.tokenizer.end_id)
-    sampling.check()
-    return sampling
-
-
-def _batches(users: Sequence[UserLog], size: int) -> Iterator[Sequence[UserLog]]:
-    for start in range(0, len(users), size):
-        yield users[start : start + size]
-
-
-def _ask_batch(
-    model: LoadedModel, users: Sequence[UserLog], prompts: Sequence[str], sampling: SamplingConfig, seed: int
-) -> list[list[list[str]]]:
-    tokenizer = model.tokenizer
-    trunks = [encode_trunk(tokenizer, user.mub, model.trunk_tokens) for user in users]
-    trunk, trunk_mask = pad_rows(trunks, model.trunk_tokens, tokenizer.pad_id)
-    questions = [tokenizer.encode_template(prompt) for prompt in prompts]
-    prefix, prefix_mask = pad_rows(questions, max(map(len, questions)), tokenizer.pad_id)
-    shape = (len(users), *prefix.shape)
-    samples = _sample(
-        model.params,
-        model.config,
-        trunk,
-        trunk_mask,
-        np.broadcast_to(prefix, shape),
-        np.broadcast_to(prefix_mask, shape),
-        _user_keys(seed, np.array([zlib.crc32(user.user_id.encode()) for user in users], np.uint32)),
-        sampling,
-    )
-    tokens, lengths = np.asarray(samples.tokens), np.asarray(samples.lengths)
-    return [
-        [
-            [tokenizer.decode(row[:length]) for row, length in zip(*question, strict=True)]
-            for question in zip(*user, strict=True)
-        ]
-        for user in zip(tokens.tolist(), lengths.tolist(), strict=True)
-    ]
-
-
-_sample = functools.partial(jax.jit, static_argnums=(1, 7))(sampler.sample)
-
-
-@jax.jit
-def _user_keys(seed: jax.Array | int, hashes: jax.Array) -> jax.Array:
-    return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), hashes)
+def _asked(tokenizer: Tokenizer, question: Question) -> tree_queue.Asked:
+    tokens = tokenizer.encode_template(question.prompt)
+    limit = question.branch_tokens - len(tokens)
+    if limit < 1:
+        raise InputError(
+            f"branches of {question.branch_tokens} tokens leave no room for an output: "
+            f"a question takes {len(tokens)} ({question.prompt!r})"
+        )
+    return tree_queue.Asked(tokens, question.n_samples, limit, (tokenizer.end_id,))

@@ -15,9 +15,8 @@ from usergpt_jax.core.errors import InputError
 from usergpt_jax.inference import generate
 from usergpt_jax.inference.generate import LoadedModel, UserLog
 from usergpt_jax.inference.persona import Persona, consolidate
-from usergpt_jax.models.sampler import SamplingConfig
+from usergpt_jax.models.sampling import Drawing
 from usergpt_jax.schema import NA, TagSchema
-from usergpt_jax.tasks import summary, tag_prediction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +29,8 @@ class ProfileConfig:
       temperature: of sampling; 0 is greedy.
       top_k: tokens kept; 0 keeps all.
       top_p: probability mass kept, in (0, 1].
-      users_per_batch: users sampled at once.
+      users_at_once: users held at once.
+      samples_at_once: samples a user drawn at once; 0: all.
       seed: of sampling.
     """
 
@@ -39,18 +39,24 @@ class ProfileConfig:
     temperature: float
     top_k: int
     top_p: float
-    users_per_batch: int
+    users_at_once: int
+    samples_at_once: int
     seed: int
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.min_confidence <= 1.0:
             raise InputError(f"min_confidence: expected a share in [0, 1], got {self.min_confidence}")
-        if self.users_per_batch < 1:
-            raise InputError(f"users_per_batch: expected at least 1, got {self.users_per_batch}")
-        # What is wrong with these shall show before the log is read; the other two depend on the model.
-        SamplingConfig(self.n_samples, 1, self.temperature, self.top_k, self.top_p, stop_token=0).check()
+        for name, least in (("n_samples", 1), ("users_at_once", 1), ("samples_at_once", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name}: expected at least {least}, got {getattr(self, name)}")
+        self.drawing.check()
         if not 0 <= self.seed < 2**31:
             raise InputError(f"seed: expected 0 to {2**31 - 1}, got {self.seed}")
+
+    @property
+    def drawing(self) -> Drawing:
+        """How tokens are drawn."""
+        return Drawing(self.temperature, self.top_k, self.top_p)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,36 +79,22 @@ def profile(model: LoadedModel, users: Sequence[UserMub], config: ProfileConfig)
       config: how.
     """
     schema = model.schema
-    logs = [UserLog(user.user_id, user.mub) for user in users]
-    tag_prompts = [tag_prediction.prompt(tag, model.prompt) for tag in schema.tags]
-    tag_texts = _ask(model, logs, tag_prompts, model.tag_branch_tokens, config, "tags")
-    summary_texts = _ask(model, logs, [summary.prompt()], model.summary_branch_tokens, config, "summaries")
+    texts = generate.ask(
+        model,
+        [UserLog(user.user_id, user.mub) for user in users],
+        generate.task_questions(model, config.n_samples, config.n_samples),
+        config.drawing,
+        users_at_once=min(config.users_at_once, max(len(users), 1)),
+        samples_at_once=config.samples_at_once,
+        seed=config.seed,
+        label="personas",
+    )
     personas = []
-    for user, by_tag, (summaries,) in zip(users, tag_texts, summary_texts, strict=True):
+    for user, (*by_tag, summaries) in zip(users, texts, strict=True):
         outputs = dict(zip(schema.names, by_tag, strict=True))
         persona = consolidate(schema, user.mub, outputs, summaries, config.min_confidence)
         personas.append(to_json(user, persona, len(model.tokenizer.encode(persona.summary))))
     return personas
-
-
-def _ask(
-    model: LoadedModel,
-    logs: Sequence[UserLog],
-    prompts: Sequence[str],
-    branch_tokens: int,
-    config: ProfileConfig,
-    label: str,
-) -> list[list[list[str]]]:
-    sampling = generate.sampling_of(
-        model,
-        prompts,
-        branch_tokens,
-        n_samples=config.n_samples,
-        temperature=config.temperature,
-        top_k=config.top_k,
-        top_p=config.top_p,
-    )
-    return generate.ask(model, logs, prompts, sampling, min(config.users_per_batch, len(logs)), config.seed, label)
 
 
 def to_json(user: UserMub, persona: Persona, summary_tokens: int) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""Keys and values of sampled tokens, and attention of one new token a row to everything before it.
+"""Keys and values that a newly drawn token attends to, on three levels, and that attention.
 
-Three levels, each stored once: the trunk a user [B, P], the question prefix a branch [B, G, R], and the new tokens a
-sample [B, G, C, M]. All rows write slot `step` at step `step`, so positions in the cache need no bookkeeping.
+The trunk is stored once a user [B, P]. A slot, where one sample is drawn, holds a copy of its question [B, S, R] and a
+ring of its newest tokens [B, S, M]: all slots write the same place of the ring at the same step, whatever the lengths
+of their samples, and a slot sees as many places back as it has drawn tokens.
 """
 
 from typing import NamedTuple
@@ -13,56 +14,63 @@ from jaxtyping import Array, Bool, Float, Int
 from usergpt_jax.models import attention
 
 
-class RowCache(NamedTuple):
-    """Keys and values of the new tokens, a tuple over layers so that each is updated in place."""
+class Cache(NamedTuple):
+    """Keys and values, each a tuple over layers, so that a layer is updated in place."""
 
-    k: tuple[Float[Array, "B G C M K H"], ...]
-    v: tuple[Float[Array, "B G C M K H"], ...]
+    k: tuple[Float[Array, "..."], ...]
+    v: tuple[Float[Array, "..."], ...]
 
 
-def empty(shape: tuple[int, int, int, int, int, int], n_layers: int, dtype: jnp.dtype | type) -> RowCache:
-    """A cache of zeros; `shape` is [B, G, C, M, K, H]."""
-    return RowCache(*(tuple(jnp.zeros(shape, dtype) for _ in range(n_layers)) for _ in range(2)))
+class Sights(NamedTuple):
+    """Which keys of each level a slot sees."""
+
+    trunk: Bool[Array, "B P"]
+    question: Bool[Array, "B S R"]
+    ring: Bool[Array, "B S M"]
+
+
+def empty(shape: tuple[int, ...], n_layers: int, dtype: jnp.dtype | type) -> Cache:
+    """A cache of zeros; `shape` is that of one layer."""
+    return Cache(*(tuple(jnp.zeros(shape, dtype) for _ in range(n_layers)) for _ in range(2)))
 
 
 def write(
-    cache: RowCache,
-    layer: int,
-    step: Int[Array, ""],
-    k: Float[Array, "B G C K H"],
-    v: Float[Array, "B G C K H"],
-) -> RowCache:
-    """The cache with slot `step` of one layer set."""
+    ring: Cache, layer: int, place: Int[Array, ""], k: Float[Array, "B S K H"], v: Float[Array, "B S K H"]
+) -> Cache:
+    """The ring with one place of one layer set."""
 
     def put(parts: tuple[jax.Array, ...], value: jax.Array) -> tuple[jax.Array, ...]:
-        new = jax.lax.dynamic_update_slice_in_dim(parts[layer], value[:, :, :, None], step, axis=3)
+        new = jax.lax.dynamic_update_slice_in_dim(parts[layer], value[:, :, None], place, axis=2)
         return (*parts[:layer], new, *parts[layer + 1 :])
 
-    return RowCache(put(cache.k, k), put(cache.v, v))
+    return Cache(put(ring.k, k), put(ring.v, v))
 
 
-def attend_new(
-    q: Float[Array, "B G C N H"],
-    trunk: tuple[Float[Array, "B P K H"], Float[Array, "B P K H"]],
-    prefix: tuple[Float[Array, "B G R K H"], Float[Array, "B G R K H"]],
-    own: tuple[Float[Array, "B G C M K H"], Float[Array, "B G C M K H"]],
-    trunk_mask: Bool[Array, "B P"],
-    prefix_mask: Bool[Array, "B G R"],
-    step: Int[Array, ""],
-) -> Float[Array, "B G C N H"]:
-    """Attention of each row's newest token (slot `step`) to trunk, prefix and own tokens in one softmax."""
+def ring_sight(step: Int[Array, ""], drawn: Int[Array, "B S"], size: int) -> Bool[Array, "B S M"]:
+    """The places of a ring, written last at `step`, that hold a slot's newest `drawn` tokens."""
+    age = (step - jnp.arange(size)) % size
+    return age < drawn[..., None]
+
+
+def attend(
+    q: Float[Array, "B S N H"], trunk: Cache, question: Cache, ring: Cache, layer: int, sights: Sights
+) -> Float[Array, "B S N H"]:
+    """Attention of each slot's newest token to trunk, question and ring in one softmax; queries come scaled."""
     wide = jnp.float32
-    grouped = jnp.einsum("BGCKJH->BKGCJH", attention.group_heads(q, trunk[0].shape[2]))
-    to_trunk = jnp.einsum("BKGCJH,BPKH->BKGCJP", grouped, trunk[0], preferred_element_type=wide)
-    to_prefix = jnp.einsum("BKGCJH,BGRKH->BKGCJR", grouped, prefix[0], preferred_element_type=wide)
-    to_own = jnp.einsum("BKGCJH,BGCMKH->BKGCJM", grouped, own[0], preferred_element_type=wide)
+    keys = trunk.k[layer], question.k[layer], ring.k[layer]
+    values = trunk.v[layer], question.v[layer], ring.v[layer]
+    grouped = jnp.einsum("BSKJH->BKSJH", attention.group_heads(q, keys[0].shape[2]))
+    to_trunk = jnp.einsum("BKSJH,BPKH->BKSJP", grouped, keys[0], preferred_element_type=wide)
+    to_question = jnp.einsum("BKSJH,BSRKH->BKSJR", grouped, keys[1], preferred_element_type=wide)
+    to_ring = jnp.einsum("BKSJH,BSMKH->BKSJM", grouped, keys[2], preferred_element_type=wide)
     masked = attention.MASKED
-    to_trunk = jnp.where(trunk_mask[:, None, None, None, None, :], to_trunk, masked)
-    to_prefix = jnp.where(prefix_mask[:, None, :, None, None, :], to_prefix, masked)
-    to_own = jnp.where(jnp.arange(own[0].shape[3]) <= step, to_own, masked)
-    weights = attention.joint_softmax(to_trunk, to_prefix, to_own)
-    on_trunk, on_prefix, on_own = (part.astype(q.dtype) for part in weights)
-    mixed = jnp.einsum("BKGCJP,BPKH->BKGCJH", on_trunk, trunk[1])
-    mixed += jnp.einsum("BKGCJR,BGRKH->BKGCJH", on_prefix, prefix[1])
-    mixed += jnp.einsum("BKGCJM,BGCMKH->BKGCJH", on_own, own[1])
-    return jnp.einsum("BKGCJH->BGCKJH", mixed).reshape(q.shape)
+    weights = attention.joint_softmax(
+        jnp.where(sights.trunk[:, None, None, None], to_trunk, masked),
+        jnp.where(sights.question[:, None, :, None], to_question, masked),
+        jnp.where(sights.ring[:, None, :, None], to_ring, masked),
+    )
+    on_trunk, on_question, on_ring = (part.astype(q.dtype) for part in weights)
+    mixed = jnp.einsum("BKSJP,BPKH->BKSJH", on_trunk, values[0])
+    mixed += jnp.einsum("BKSJR,BSRKH->BKSJH", on_question, values[1])
+    mixed += jnp.einsum("BKSJM,BSMKH->BKSJH", on_ring, values[2])
+    return jnp.einsum("BKSJH->BSKJH", mixed).reshape(q.shape)

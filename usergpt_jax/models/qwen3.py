@@ -244,6 +244,11 @@ def head(params: Params) -> Float[Array, "V D"]:
     return params.get("head", params["embed"])
 
 
+def logits(params: Params, hidden: Float[Array, "*B D"]) -> Float[Array, "*B V"]:
+    """Logits of states after the final norm, in float32."""
+    return jnp.einsum("...D,VD->...V", hidden, head(params).astype(hidden.dtype), preferred_element_type=jnp.float32)
+
+
 def final_norm(params: Params, config: Qwen3Config, x: Float[Array, "*B T D"]) -> Float[Array, "*B T D"]:
     """The norm before the head."""
     return rms_norm(x, params["final_norm"], config.norm_eps)

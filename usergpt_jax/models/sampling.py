@@ -1,10 +1,37 @@
 """From logits to a token: temperature, then top-k, then top-p, then a draw."""
 
+import dataclasses
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from usergpt_jax.core.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+    """How a token is drawn from logits.
+
+    Attributes:
+      temperature: divides the logits; 0 takes the likeliest token.
+      top_k: keeps the k likeliest tokens, of equal ones those with the lower ids; 0 keeps all.
+      top_p: keeps a token while the tokens likelier than it hold less than this probability; 1 keeps all.
+    """
+
+    temperature: float
+    top_k: int
+    top_p: float
+
+    def check(self) -> None:
+        """Raises `InputError`, naming the field, when a value is out of range."""
+        if not 0 <= self.temperature < float("inf"):
+            raise InputError(f"sampling.temperature: expected at least 0 and finite, got {self.temperature}")
+        if self.top_k < 0:
+            raise InputError(f"sampling.top_k: expected 0 (off) or more, got {self.top_k}")
+        if not 0 < self.top_p <= 1:
+            raise InputError(f"sampling.top_p: expected above 0 and at most 1, got {self.top_p}")
 
 
 class Adjusted(NamedTuple):
@@ -14,25 +41,18 @@ class Adjusted(NamedTuple):
     tokens: Int[Array, "T C"] | None  # None: candidate c is token c
 
 
-def adjust_logits(logits: Float[Array, "T V"], temperature: float, top_k: int, top_p: float) -> Adjusted:
-    """Applies temperature (0: left to the greedy draw), top-k (0: off) and top-p (1: off), in this order.
-
-    Args:
-      logits: of the model.
-      temperature: divides the logits.
-      top_k: candidates kept; ties at the edge go to the lower token id.
-      top_p: keeps a token while the tokens likelier than it hold less than this probability.
-    """
-    if temperature == 0:
+def adjust_logits(logits: Float[Array, "T V"], drawing: Drawing) -> Adjusted:
+    """The distribution that is drawn from: temperature, then top-k, then top-p."""
+    if drawing.temperature == 0:
         return Adjusted(logits, None)
-    logits = logits / temperature
-    if 0 < top_k < logits.shape[-1]:
-        values, tokens = jax.lax.top_k(logits, top_k)
+    logits = logits / drawing.temperature
+    if 0 < drawing.top_k < logits.shape[-1]:
+        values, tokens = jax.lax.top_k(logits, drawing.top_k)
         before = jnp.cumsum(jax.nn.softmax(values, axis=-1), axis=-1)[:, :-1]
-        keep = jnp.concatenate([jnp.ones_like(values[:, :1], bool), before < top_p], axis=-1) | (top_p >= 1)
-        return Adjusted(jnp.where(keep, values, -jnp.inf), tokens)
-    if top_p < 1:
-        logits = jnp.where(nucleus(jax.nn.softmax(logits, axis=-1), top_p), logits, -jnp.inf)
+        likely = jnp.concatenate([jnp.ones_like(values[:, :1], bool), before < drawing.top_p], axis=-1)
+        return Adjusted(jnp.where(likely | (drawing.top_p >= 1), values, -jnp.inf), tokens)
+    if drawing.top_p < 1:
+        logits = jnp.where(nucleus(jax.nn.softmax(logits, axis=-1), drawing.top_p), logits, -jnp.inf)
     return Adjusted(logits, None)
 
 
