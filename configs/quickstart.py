@@ -182,7 +182,7 @@ def get_config() -> ConfigDict:
             "top_p": 0.95,
             "max_summary_chars": 600,  # longer portraits lose in the judge's conciseness
             "users_at_once": 8,
-            "samples_at_once": 0,  # of a user; 0: all; fewer take less memory, and those that end make room for the next
+            "samples_at_once": 0,  # of a user; 0: as many as are busy until the longest ends
             "bootstrap_draws": 1000,
             "linear_c": 0.003,  # inverse L2 strength of the linear baselines
             "encoder": "",  # folder of a BERT-type text encoder that compares open lists; "": letter n-grams

@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     add("top_k", "tokens kept; 0: all", type=int, default=20)
     add("top_p", "probability mass kept", type=float, default=0.95)
     add("users_at_once", "users held at once", type=int, default=8)
-    add("samples_at_once", "samples a user drawn at once; 0: all", type=int, default=64)
+    add("samples_at_once", "samples a user drawn at once; 0: as many as stay busy", type=int, default=0)
     add("seed", "of sampling", type=int, default=0)
     return parser
 

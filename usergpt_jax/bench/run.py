@@ -53,7 +53,7 @@ class BenchConfig:
       top_p: probability mass kept, in (0, 1].
       max_summary_chars: up to where a portrait counts as concise.
       users_at_once: users held at once.
-      samples_at_once: samples a user drawn at once; 0: all.
+      samples_at_once: samples a user drawn at once; 0: as many as are busy until the longest ends.
       bootstrap_draws: resamplings of the users behind each interval.
       linear_c: inverse L2 strength of the linear baselines, above 0.
       encoder: folder of a BERT-type text encoder that compares items of open lists, "" for letter n-grams.

@@ -163,7 +163,7 @@ def ask(
       questions: what to ask.
       drawing: how tokens are drawn.
       users_at_once: users held at once.
-      samples_at_once: outputs a user drawn at once; 0: all.
+      samples_at_once: outputs a user drawn at once; 0: as many as are busy until the longest ends.
       seed: another seed gives other samples.
       label: of the progress bar.
 

@@ -30,7 +30,7 @@ class ProfileConfig:
       top_k: tokens kept; 0 keeps all.
       top_p: probability mass kept, in (0, 1].
       users_at_once: users held at once.
-      samples_at_once: samples a user drawn at once; 0: all.
+      samples_at_once: samples a user drawn at once; 0: as many as are busy until the longest ends.
       seed: of sampling.
     """
 

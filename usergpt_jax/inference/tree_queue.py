@@ -67,7 +67,7 @@ class Size:
     Attributes:
       trunk_tokens: of the longest trunk.
       n_seats: users; a multiple of the batch axes of the mesh.
-      n_slots: samples a user; 0: all.
+      n_slots: samples a user; 0: as many as have something to do until the longest answer ends.
     """
 
     trunk_tokens: int
@@ -142,11 +142,14 @@ class _Questions:
         self.limits = np.array([one.limit for one in asked], np.int32)
         self.stops = np.array([[*one.stops, *[-1] * (most_stops - len(one.stops))] for one in asked], np.int32)
         counts = [one.n_samples for one in asked]
-        self.rows = Rows(
-            np.repeat(np.arange(len(asked), dtype=np.int32), counts),
-            np.concatenate([np.arange(count, dtype=np.int32) for count in counts]),
-        )
+        question = np.repeat(np.arange(len(asked), dtype=np.int32), counts)
+        sample = np.concatenate([np.arange(count, dtype=np.int32) for count in counts])
+        order = np.argsort(-self.limits[question], kind="stable")  # the longest first, so that they do not end last
+        self.rows = Rows(question[order], sample[order])
+        self.places = np.argsort(order)  # of the rows as asked, among these
         self.longest_answer = int(self.limits.max())
+        # As many as have nothing to wait for until the longest row ends, if all rows use up their limits.
+        self.n_slots = -(-int(self.limits[question].sum()) // self.longest_answer)
 
 
 class _Desk:
@@ -166,8 +169,7 @@ class _Desk:
         self._params, self._config, self._table, self._drawing = params, config, table, drawing
         self._n_seats, self._seed, self._length = size.n_seats, seed, length
         self._together = mesh.shape["data"] * mesh.shape["fsdp"]  # users read at once: one a shard
-        n_rows = len(table.rows.question)
-        n_slots = min(size.n_slots or n_rows, n_rows)
+        n_slots = min(size.n_slots or table.n_slots, len(table.places))
         nobody = self._prompts([User([0], 0)] * size.n_seats)
         self._state = _vacant(params, config, nobody, table.rows, n_slots, table.longest_answer)
 
@@ -186,7 +188,7 @@ class _Desk:
             for seat in np.flatnonzero(~np.asarray(_busy(self._state.slots))).tolist():
                 if seat in seated:
                     samples = _samples_of(self._state.slots.samples, np.int32(seat))
-                    yield seated.pop(seat), jax.tree.map(np.asarray, samples)
+                    yield seated.pop(seat), jax.tree.map(lambda part: np.asarray(part)[self._table.places], samples)
 
     def _seat(self, places: Sequence[int], users: Sequence[User]) -> None:
         missing = self._together - len(places)
