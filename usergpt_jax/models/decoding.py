@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from usergpt_jax.core.mesh import constrain
 from usergpt_jax.models import kv_cache, qwen3, tree_attention
+from usergpt_jax.models.grammar import Grammar, advance, allowed
 from usergpt_jax.models.kv_cache import Cache
 from usergpt_jax.models.qwen3 import Params, Qwen3Config
 from usergpt_jax.models.sampling import Drawing, adjust_logits, sample_token
@@ -38,6 +39,7 @@ class Rows(NamedTuple):
 
     question: Int[Array, " N"]
     sample: Int[Array, " N"]
+    grammar: Grammar | None = None  # form of the answers, one start a question; None: any
 
 
 class Samples(NamedTuple):
@@ -69,6 +71,7 @@ class Slots(NamedTuple):
     row: Int[Array, "B S"]
     n_drawn: Int[Array, "B S"]  # tokens of the row so far
     token: Int[Array, "B S"]  # the newest of them
+    form: Int[Array, "B S"]  # where the row is in its grammar
     n_taken: Int[Array, " B"]  # rows that slots have taken
     question: Cache  # a layer [B S R K H]: of the row's question
     samples: Samples
@@ -180,15 +183,20 @@ def draw(
     question = rows.question[row]
     first = _at(seats.last, question)
     hidden = first if hidden is None else jnp.where((slots.n_drawn == 0)[..., None], first, hidden)
-    logits = qwen3.logits(params, hidden).reshape(B * S, -1)
+    limits = _at(seats.limits, question)
+    logits = qwen3.logits(params, hidden)
+    possible = logits
+    if rows.grammar is not None:
+        in_form = allowed(rows.grammar, slots.form, limits - slots.n_drawn)
+        possible = jnp.where(in_form, logits, -jnp.inf)
     keys = _keys(seats.keys, question, rows.sample[row], slots.n_drawn)
-    token, sampled = sample_token(adjust_logits(logits, drawing), keys, greedy=drawing.temperature == 0)
-    policy = jnp.take_along_axis(logits, token[:, None], axis=-1)[:, 0] - jax.nn.logsumexp(logits, axis=-1)
-    token, sampled, policy = (part.reshape(B, S) for part in (token, sampled, policy))
+    flat = adjust_logits(possible.reshape(B * S, -1), drawing)
+    token, sampled = (part.reshape(B, S) for part in sample_token(flat, keys, greedy=drawing.temperature == 0))
+    policy = jnp.take_along_axis(logits, token[..., None], axis=-1)[..., 0] - jax.nn.logsumexp(logits, axis=-1)
 
     n_drawn = slots.n_drawn + 1
     stopped = jnp.any(token[..., None] == _at(seats.stops, question), axis=-1)
-    ended = (slots.row < N) & (stopped | (n_drawn >= _at(seats.limits, question)))
+    ended = (slots.row < N) & (stopped | (n_drawn >= limits))
     old = slots.samples
     samples = Samples(
         tokens=old.tokens.at[*places, slots.n_drawn].set(token, mode="drop"),
@@ -197,7 +205,8 @@ def draw(
         sampled_logprob=old.sampled_logprob.at[*places, slots.n_drawn].set(sampled, mode="drop"),
         policy_logprob=old.policy_logprob.at[*places, slots.n_drawn].set(policy, mode="drop"),
     )
-    slots = slots._replace(n_drawn=jnp.where(ended, 0, n_drawn), token=token, samples=samples)
+    form = slots.form if rows.grammar is None else advance(rows.grammar, slots.form, token)
+    slots = slots._replace(n_drawn=jnp.where(ended, 0, n_drawn), token=token, form=form, samples=samples)
     return _take_rows(seats, slots, rows, ended)
 
 
@@ -216,7 +225,8 @@ def _first_rows(seats: Seats, rows: Rows, n_slots: int, max_new_tokens: int) -> 
     row = jnp.broadcast_to(jnp.arange(S), (B, S))
     none, blank = jnp.zeros((B, S), jnp.int32), jnp.zeros((B, N, M), jnp.float32)
     samples = Samples(blank.astype(jnp.int32), jnp.zeros((B, N), jnp.int32), jnp.zeros((B, N), bool), blank, blank)
-    return Slots(row, none, none, jnp.full(B, S, jnp.int32), _question(seats, rows.question[row]), samples)
+    question, taken = rows.question[row], jnp.full(B, S, jnp.int32)
+    return Slots(row, none, none, _starts(rows, question), taken, _question(seats, question), samples)
 
 
 def _take_rows(seats: Seats, slots: Slots, rows: Rows, ended: Bool[Array, "B S"]) -> Slots:
@@ -227,13 +237,14 @@ def _take_rows(seats: Seats, slots: Slots, rows: Rows, ended: Bool[Array, "B S"]
     slots = slots._replace(row=row, n_taken=jnp.minimum(slots.n_taken + jnp.sum(ended, axis=1), N))
     if S == N:
         return slots  # there was a slot for every row
-    return slots._replace(
-        question=jax.lax.cond(
-            jnp.any(ended & (row < N)),
-            lambda: _question(seats, rows.question[jnp.minimum(row, N - 1)]),
-            lambda: slots.question,
-        )
-    )
+    question = rows.question[jnp.minimum(row, N - 1)]
+    form = jnp.where(ended, _starts(rows, question), slots.form)
+    copied = jax.lax.cond(jnp.any(ended & (row < N)), lambda: _question(seats, question), lambda: slots.question)
+    return slots._replace(form=form, question=copied)
+
+
+def _starts(rows: Rows, question: Int[Array, "B S"]) -> Int[Array, "B S"]:
+    return jnp.zeros_like(question) if rows.grammar is None else rows.grammar.start[question]
 
 
 def _question(seats: Seats, question: Int[Array, "B S"]) -> Cache:
