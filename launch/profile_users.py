@@ -17,8 +17,8 @@ from usergpt_jax.core import launch
 from usergpt_jax.core.config import to_dataclass
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.corpus.tokenizer import Tokenizer
-from usergpt_jax.inference import generate, profile
-from usergpt_jax.inference.generate import LoadedModel
+from usergpt_jax.inference import choices, generate, profile
+from usergpt_jax.inference.generate import LoadedModel, UserLog
 from usergpt_jax.inference.profile import ProfileConfig, UserMub
 from usergpt_jax.semantize import pipeline
 from usergpt_jax.semantize.config import SemantizeConfig
@@ -55,8 +55,13 @@ def _parser() -> argparse.ArgumentParser:
     add("temperature", "of sampling; 0 is greedy", type=float, default=0.6)
     add("top_k", "tokens kept; 0: all", type=int, default=20)
     add("top_p", "probability mass kept", type=float, default=0.95)
+<<<<<<< ours
     add("users_at_once", "users held at once", type=int, default=8)
     add("samples_at_once", "samples a user drawn at once; 0: as many as stay busy", type=int, default=0)
+=======
+    add("users_per_batch", "users sampled at once", type=int, default=8)
+    add("score_choices", "add the probability of each value of a closed tag", action="store_true")
+>>>>>>> theirs
     add("seed", "of sampling", type=int, default=0)
     return parser
 
@@ -79,10 +84,25 @@ def _profile(args: argparse.Namespace) -> None:
 
     start = time.monotonic()
     personas = profile.profile(model, users, config)
+    if args.score_choices:
+        _add_probabilities(personas, model, users, config)
     seconds = time.monotonic() - start
     profile.write_jsonl(args.out, personas)
     print(profile.closing_table(model.schema, personas, seconds))
     print(f"{args.out}: {len(personas)} personas by {args.model} ({model.stage})")
+
+
+def _add_probabilities(
+    personas: Sequence[dict[str, Any]], model: LoadedModel, users: Sequence[UserMub], config: ProfileConfig
+) -> None:
+    """Adds to each closed tag `probabilities`: value -> probability, likeliest first, those of at least 1 %."""
+    logs = [UserLog(user.user_id, user.mub) for user in users]
+    size = min(config.users_per_batch, len(logs))
+    thoughts = choices.sample_thoughts(model, logs, config.n_samples, size, config.seed, "reasonings")
+    for persona, found in zip(personas, choices.score_tags(model, logs, thoughts, size, "choices"), strict=True):
+        for name, values in found.items():
+            ranked = sorted(values.items(), key=lambda item: -item[1])
+            persona["tags"][name]["probabilities"] = {value: round(p, 4) for value, p in ranked if p >= 0.01}
 
 
 def _reader(args: argparse.Namespace, model: LoadedModel, sources: tuple[str, ...]) -> TextReader:

@@ -71,6 +71,19 @@ def test_the_first_users_are_profiled_as_in_the_whole_log(files, model):
     assert profile(files, model, "--limit_users", "1") == whole[:1]
 
 
+def test_probabilities_of_closed_tags_are_added_where_asked_for(files, model):
+    plain, scored = profile(files, model), profile(files, model, "--score_choices")
+    for persona, before in zip(scored, plain, strict=True):
+        for name, tag in persona["tags"].items():
+            found = tag.pop("probabilities", {})
+            assert bool(found) != HPR18[name].is_open
+            assert set(found) <= {*HPR18[name].values, NA}
+            assert all(p >= 0.01 for p in found.values())
+            assert sum(found.values()) <= 1.001
+            assert list(found.values()) == sorted(found.values(), reverse=True)
+        assert persona == before
+
+
 @pytest.mark.parametrize(("flag", "name"), [("--map", "map.py"), ("--events", "log.csv"), ("--events", "*.csv")])
 def test_what_is_read_is_never_overwritten(files, model, capsys, flag, name):
     before = {path.name: path.read_bytes() for path in files.iterdir()}

@@ -11,7 +11,7 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import sentencepiece
@@ -32,6 +32,7 @@ MAX_LINES = 64
 _KIND_FILE = "tokenizer_kind.json"
 _MODEL_FILE = "sentencepiece.model"
 _SPACE = "\u2581"  # how sentencepiece writes a space
+_BYTE = re.compile(r"<0x[0-9A-F]{2}>")  # how it writes a byte of a character that is no piece
 
 
 @runtime_checkable
@@ -58,6 +59,14 @@ class Tokenizer(Protocol):
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids; control tokens come out as their strings."""
+        ...
+
+    def token_bytes(self) -> list[bytes]:
+        """What each id adds to a decoded text, in UTF-8; a character may be spread over several ids.
+
+        Joined over a row of ids, these bytes are what `decode` gives. b"" is an id that no output may hold: padding,
+        unknown, and special tokens that are no control strings.
+        """
         ...
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -102,6 +111,18 @@ class SentencePieceTokenizer:
                 plain.append(id_)
         return "".join([*texts, self._processor.decode(plain)])
 
+    def token_bytes(self) -> list[bytes]:
+        """See `Tokenizer.token_bytes`."""
+        return [self._bytes_of(id_) for id_ in range(self.vocab_size)]
+
+    def _bytes_of(self, id_: int) -> bytes:
+        if id_ in self._control_texts:
+            return self._control_texts[id_].encode()
+        if self._processor.is_control(id_) or self._processor.is_unknown(id_) or self._processor.is_unused(id_):
+            return b""
+        piece = self._processor.id_to_piece(id_)
+        return _byte_of(piece) if self._processor.is_byte(id_) else piece.replace(_SPACE, " ").encode()
+
     def save(self, folder: str | os.PathLike[str]) -> None:
         """See `Tokenizer.save`."""
         folder = pathlib.Path(folder)
@@ -142,11 +163,53 @@ class HuggingFaceTokenizer:
         kept = [int(id_) for id_ in ids if id_ != self.pad_id or id_ == self.end_id]
         return self._tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
+    def token_bytes(self) -> list[bytes]:
+        """See `Tokenizer.token_bytes`.
+
+        Raises:
+          InputError: the tokenizer neither maps bytes to letters, as Qwen's does, nor falls back to bytes.
+        """
+        bytes_of = _piece_reader(self._tokenizer.backend_tokenizer.decoder)
+        found = [b""] * self.vocab_size
+        for piece, id_ in self._tokenizer.get_vocab().items():
+            found[id_] = bytes_of(piece)
+        for id_, token in self._tokenizer.added_tokens_decoder.items():
+            found[id_] = b"" if token.special and token.content not in CONTROL else token.content.encode()
+        for id_ in (self.pad_id, self._tokenizer.unk_token_id):
+            if id_ is not None and id_ != self.end_id:
+                found[id_] = b""
+        return found
+
     def save(self, folder: str | os.PathLike[str]) -> None:
         """See `Tokenizer.save`."""
         folder = pathlib.Path(folder)
         self._tokenizer.save_pretrained(str(folder))
         (folder / _KIND_FILE).write_text(json.dumps({"kind": "huggingface"}), encoding="utf-8")
+
+
+def _piece_reader(decoder: Any) -> Callable[[str], bytes]:
+    """From the spelling of a piece to its bytes, as a `tokenizers` decoder reads it."""
+    if decoder is not None:
+        state = json.loads(decoder.__getstate__())
+        kinds = {part["type"] for part in state.get("decoders", [state])}
+        if "ByteLevel" in kinds:
+            letters = _byte_letters()
+            return lambda piece: bytes(letters[c] for c in piece) if letters.keys() >= set(piece) else piece.encode()
+        if "ByteFallback" in kinds:
+            return lambda piece: _byte_of(piece) if _BYTE.fullmatch(piece) else piece.replace(_SPACE, " ").encode()
+    raise InputError("the tokenizer works on neither bytes nor characters with byte fallback")
+
+
+def _byte_of(piece: str) -> bytes:
+    """The byte of a piece such as "<0x0A>"."""
+    return bytes([int(piece[3:5], 16)])
+
+
+def _byte_letters() -> dict[str, int]:
+    """The letters by which byte-level tokenizers write bytes: printable ones as themselves, others from U+0100 on."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(0x100 + i): byte for i, byte in enumerate(others)}
 
 
 def load_tokenizer(folder: str | os.PathLike[str]) -> Tokenizer:
