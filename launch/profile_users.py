@@ -55,13 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     add("temperature", "of sampling; 0 is greedy", type=float, default=0.6)
     add("top_k", "tokens kept; 0: all", type=int, default=20)
     add("top_p", "probability mass kept", type=float, default=0.95)
-<<<<<<< ours
     add("users_at_once", "users held at once", type=int, default=8)
     add("samples_at_once", "samples a user drawn at once; 0: as many as stay busy", type=int, default=0)
-=======
-    add("users_per_batch", "users sampled at once", type=int, default=8)
     add("score_choices", "add the probability of each value of a closed tag", action="store_true")
->>>>>>> theirs
     add("seed", "of sampling", type=int, default=0)
     return parser
 

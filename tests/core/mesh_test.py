@@ -8,6 +8,7 @@ import pytest
 
 from tests.models import tiny
 from usergpt_jax.core import mesh as mesh_lib
+from usergpt_jax.core.compiled import collective_bytes
 from usergpt_jax.models import logprob, qwen3, tree_attention
 
 ONE = mesh_lib.MeshConfig(data=1, fsdp=1, tensor=1, context=1)
@@ -88,3 +89,24 @@ def test_a_function_on_shards_sees_its_own_part_alone():
     with jax.set_mesh(mesh_lib.make_mesh(mesh_lib.MeshConfig(2, 2, 1, 1))):
         found = jax.jit(apply)()
     np.testing.assert_allclose(found, jax.vmap(share)(x.reshape(4, 2, 2)).reshape(8, 2), rtol=1e-6)
+
+
+def test_merged_dimensions_stay_on_their_devices():
+    x = jnp.arange(4 * 6 * 3.0).reshape(4, 6, 3)
+    axes = ("batch", "sequence", None)
+    assert mesh_lib.merge(x, axes).tolist() == x.reshape(-1).tolist()  # without a mesh: in their order
+    mesh = mesh_lib.make_mesh(mesh_lib.MeshConfig(2, 1, 1, 2))
+    with jax.set_mesh(mesh):
+        x = jax.device_put(x, mesh_lib.sharding(mesh, x.shape, ("batch", "sequence", None), "x"))
+        there = jax.jit(lambda x: mesh_lib.merge(x, axes))
+        back = jax.jit(lambda x: mesh_lib.unmerge(mesh_lib.merge(x, axes), x.shape, axes))
+        np.testing.assert_array_equal(there(x)[:18], np.asarray(x)[:2, :3].reshape(-1))
+        np.testing.assert_array_equal(back(x), x)
+        assert collective_bytes(there.lower(x).compile().as_text() or "") == {}
+
+
+def test_what_runs_on_shards_refuses_an_undivided_dimension_by_name():
+    with jax.set_mesh(mesh_lib.make_mesh(mesh_lib.MeshConfig(1, 1, 1, 4))):
+        run = mesh_lib.on_shards(lambda x: x, (("sequence",),), ("sequence",), "rows")
+        with pytest.raises(mesh_lib.MeshError, match=r"rows: dimension 'sequence' of size 6 .* context = 4 devices"):
+            run(jnp.zeros(6))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from usergpt_jax.core.errors import InputError
 
@@ -69,6 +69,12 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
     return jax.make_mesh(sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices[:needed])
 
 
+def ways(axis: str) -> int:
+    """Into how many parts the mesh in context splits a dimension of this logical name; 1 without a mesh."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return 1 if mesh.empty else math.prod(mesh.shape[mesh_axis] for mesh_axis in RULES[axis])
+
+
 def spec(axes: Axes) -> PartitionSpec:
     """The partition of an array whose dimensions have these logical names."""
     return PartitionSpec(*((RULES[axis] or None) if axis is not None else None for axis in axes))
@@ -86,15 +92,19 @@ def sharding(mesh: Mesh, shape: Sequence[int], axes: Axes, name: str) -> NamedSh
     Raises:
       MeshError: the mesh does not divide a dimension; the message names it.
     """
+    _check_divides(mesh, shape, axes, name)
+    return NamedSharding(mesh, spec(axes))
+
+
+def _check_divides(mesh: Mesh | AbstractMesh, shape: Sequence[int], axes: Axes, name: str) -> None:
     for size, axis in zip(shape, axes, strict=True):
         mesh_axes = RULES[axis] if axis is not None else ()
-        ways = math.prod(mesh.shape[mesh_axis] for mesh_axis in mesh_axes)
-        if size % ways:
+        parts = math.prod(mesh.shape[mesh_axis] for mesh_axis in mesh_axes)
+        if size % parts:
             raise MeshError(
                 f"{name}: dimension {axis!r} of size {size} is not divisible by "
-                f"mesh {' x '.join(mesh_axes)} = {ways} devices"
+                f"mesh {' x '.join(mesh_axes)} = {parts} devices"
             )
-    return NamedSharding(mesh, spec(axes))
 
 
 def tree_shardings(mesh: Mesh, tree: Any, axes_tree: Any) -> Any:
@@ -132,18 +142,58 @@ def constrain(x: jax.Array, axes: Axes) -> jax.Array:
     return jax.lax.with_sharding_constraint(x, spec(axes))
 
 
-def on_shards(function: Callable[..., Any], in_axes: Any, out_axes: Axes) -> Callable[..., Any]:
-    """A function that each device runs on its own shards, for kernels that the compiler cannot split.
+def merge(x: jax.Array, axes: Axes) -> jax.Array:
+    """Makes one dimension of the first `len(axes)`, with each shard's part in one piece so that nothing moves.
+
+    The order is the shards': with two dimensions in 2 x 2 parts, the four quarters one after the other. A dimension
+    that the mesh does not divide is not kept split.
+    """
+    sizes, parts, n = x.shape[: len(axes)], _parts(x.shape, axes), len(axes)
+    x = x.reshape(
+        *(extent for size, part in zip(sizes, parts, strict=True) for extent in (part, size // part)), *x.shape[n:]
+    )
+    x = x.transpose(*range(0, 2 * n, 2), *range(1, 2 * n, 2), *range(2 * n, x.ndim))
+    return x.reshape(math.prod(sizes), *x.shape[2 * n :])
+
+
+def unmerge(x: jax.Array, sizes: Sequence[int], axes: Axes) -> jax.Array:
+    """Undoes `merge` of dimensions of these sizes."""
+    parts, n = _parts(sizes, axes), len(axes)
+    inner = (size // part for size, part in zip(sizes, parts, strict=True))
+    x = x.reshape(*parts, *inner, *x.shape[1:])
+    x = x.transpose(*(axis for i in range(n) for axis in (i, n + i)), *range(2 * n, x.ndim))
+    return x.reshape(*sizes, *x.shape[2 * n :])
+
+
+def _parts(sizes: Sequence[int], axes: Axes) -> list[int]:
+    found = [ways(axis) if axis is not None else 1 for axis in axes]
+    return [part if size % part == 0 else 1 for size, part in zip(sizes, found, strict=False)]
+
+
+def on_shards(function: Callable[..., Any], in_axes: Any, out_axes: Axes, name: str = "array") -> Callable[..., Any]:
+    """A function that each device runs on its own shards, for what the compiler cannot split.
 
     Args:
-      function: of arrays; no shard needs another one's.
+      function: of arrays; what it needs of other shards it asks for by collectives.
       in_axes: logical axes of each argument.
       out_axes: of the result.
+      name: of the arguments, for messages.
+
+    Raises:
+      MeshError: when called, the mesh does not divide a dimension.
     """
-    if jax.sharding.get_abstract_mesh().empty:
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty:
         return function
     specs = tuple(spec(axes) for axes in in_axes)
-    return jax.shard_map(function, in_specs=specs, out_specs=spec(out_axes), check_vma=False)
+    mapped = jax.shard_map(function, in_specs=specs, out_specs=spec(out_axes), check_vma=False)
+
+    def run(*arrays: jax.Array) -> Any:
+        for array, axes in zip(arrays, in_axes, strict=True):
+            _check_divides(mesh, array.shape, axes, name)
+        return mapped(*arrays)
+
+    return run
 
 
 def _shape(sizes: Sequence[int]) -> str:

@@ -19,6 +19,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from usergpt_jax.models.shares import WHOLE, Share, number
+
 MASKED = -1e30  # finite, so that a row without any key stays finite
 
 
@@ -37,11 +39,16 @@ def joint_softmax(*scores: Float[Array, "... _"]) -> tuple[Float[Array, "... _"]
 
 
 def attend_causal(
-    q: Float[Array, "B T N H"], k: Float[Array, "B T K H"], v: Float[Array, "B T K H"], lengths: Int[Array, " B"]
+    q: Float[Array, "B T N H"],
+    k: Float[Array, "B S K H"],
+    v: Float[Array, "B S K H"],
+    lengths: Int[Array, " B"],
+    share: Share = WHOLE,
 ) -> Float[Array, "B T N H"]:
-    """Reference: causal attention within each row, right padded after `lengths`."""
-    T = q.shape[1]
-    return _attend(q, k, v, jnp.tri(T, dtype=bool) & _valid(lengths, T)[:, None])
+    """Reference: causal attention within each row, right padded after `lengths`; queries are a share of the tokens."""
+    T, S = q.shape[1], k.shape[1]
+    past = jnp.arange(S) <= number(share, jnp.arange(T), T)[:, None]
+    return _attend(q, k, v, past & _valid(lengths, S)[:, None])
 
 
 def attend_tree(

@@ -13,15 +13,20 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from usergpt_jax.models.attention import MASKED
+from usergpt_jax.models.shares import WHOLE, Share, number
 
 ROWS, KEYS = 512, 256  # queries and keys of a block
 
 
 class Sight(NamedTuple):
-    """What queries see: keys before `lengths`; with `group` = J > 0, row r is token r // J and sees no later key."""
+    """What queries see: keys before `lengths`; with `group` = J > 0, row r is token r // J and sees no later key.
+
+    With a `share`, row r is token r // J of that share of the keys' tokens.
+    """
 
     lengths: Int[Array, " M"]
     group: int
+    share: Share = WHOLE
 
 
 class Part(NamedTuple):
@@ -139,14 +144,19 @@ class _Blocks:
         valid = (keys < self._sight.lengths[:, None])[:, None]
         if not self._sight.group:
             return valid
-        tokens = (i * self._rows + jnp.arange(self._rows)) // self._sight.group
+        tokens = self._token(i * self._rows + jnp.arange(self._rows))
         return valid & (keys <= tokens[:, None])
 
     def stop(self, i: Array) -> Array:
         """Blocks of keys from the first to the last that a row of block `i` may see."""
         longest = jnp.max(self._sight.lengths, initial=0)
-        last = ((i + 1) * self._rows - 1) // self._sight.group + 1 if self._sight.group else longest
+        last = self._token((i + 1) * self._rows - 1) + 1 if self._sight.group else longest
         return jnp.minimum(-(-jnp.minimum(last, longest) // self._keys), self._n_blocks)
+
+    def _token(self, row: Array) -> Array:
+        """Which token a row is."""
+        group = self._sight.group
+        return number(self._sight.share, row // group, self._n_rows // group)
 
     def scan_rows(self, one: Callable[[Any, Array, Any], tuple[Any, Any]], carry: Any, rows: Any) -> tuple[Any, Any]:
         """`one(carry, i, block i of the rows)` for every block; its second results are joined along the rows."""

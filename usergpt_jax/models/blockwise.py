@@ -7,6 +7,7 @@ Query heads that share a key head are rows of one matrix, token by token:
                queries [B G K, R J, H]    see keys of their branch up to themselves
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,34 +17,43 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from usergpt_jax.models.blocks import Part, Sight, attend, attend_backward
+from usergpt_jax.models.shares import WHOLE, Share
 
 
-@jax.custom_vjp
 def attend_causal(
-    q: Float[Array, "B T N H"], k: Float[Array, "B T K H"], v: Float[Array, "B T K H"], lengths: Int[Array, " B"]
+    q: Float[Array, "B T N H"],
+    k: Float[Array, "B S K H"],
+    v: Float[Array, "B S K H"],
+    lengths: Int[Array, " B"],
+    share: Share = WHOLE,
 ) -> Float[Array, "B T N H"]:
-    """Causal attention of scaled queries within each row, right padded after `lengths`."""
-    return _causal_forward(q, k, v, lengths)[0]
+    """Causal attention of scaled queries, a share of the tokens, within each row, right padded after `lengths`."""
+    return _causal(share.of, q, k, v, lengths, jnp.asarray(share.index))
 
 
-def _causal_forward(q: Array, k: Array, v: Array, lengths: Array) -> tuple[Array, Any]:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _causal(n_shares: int, q: Array, k: Array, v: Array, lengths: Array, index: Array) -> Array:
+    return _causal_forward(n_shares, q, k, v, lengths, index)[0]
+
+
+def _causal_forward(n_shares: int, q: Array, k: Array, v: Array, lengths: Array, index: Array) -> tuple[Array, Any]:
     cut = _Cut(q.shape, k.shape[-2])
-    part = attend(cut.rows(q), _keys(k), _keys(v), Sight(cut.each(lengths), cut.group))
+    part = attend(cut.rows(q), _keys(k), _keys(v), Sight(cut.each(lengths), cut.group, Share(index, n_shares)))
     out = cut.tokens(part.mixed).astype(q.dtype)
-    return out, (q, k, v, lengths, out, part.logsumexp)
+    return out, (q, k, v, lengths, index, out, part.logsumexp)
 
 
-def _causal_backward(saved: Any, d_out: Array) -> tuple[Any, ...]:
-    q, k, v, lengths, out, logsumexp = saved
+def _causal_backward(n_shares: int, saved: Any, d_out: Array) -> tuple[Any, ...]:
+    q, k, v, lengths, index, out, logsumexp = saved
     cut = _Cut(q.shape, k.shape[-2])
     rows, d_rows, delta = cut.rows(q), cut.rows(d_out), cut.rows(_delta(out, d_out))[..., 0]
-    sight = Sight(cut.each(lengths), cut.group)
+    sight = Sight(cut.each(lengths), cut.group, Share(index, n_shares))
     dq, dk, dv = attend_backward(rows, _keys(k), _keys(v), sight, logsumexp, d_rows, delta)
     gradients = (cut.tokens(dq), _tokens(dk, k), _tokens(dv, v))
-    return (*_as_given((q, k, v), gradients), _no_gradient(lengths))
+    return (*_as_given((q, k, v), gradients), _no_gradient(lengths), _no_gradient(index))
 
 
-attend_causal.defvjp(_causal_forward, _causal_backward)
+_causal.defvjp(_causal_forward, _causal_backward)
 
 
 @jax.custom_vjp
@@ -104,8 +114,8 @@ def _as_given(given: Sequence[Array], gradients: Sequence[Array]) -> tuple[Array
     return tuple(gradient.astype(x.dtype) for x, gradient in zip(given, gradients, strict=True))
 
 
-def _no_gradient(x: Array) -> np.ndarray:
-    return np.zeros(x.shape, jax.dtypes.float0)
+def _no_gradient(x: Array | int) -> np.ndarray:
+    return np.zeros(jnp.shape(x), jax.dtypes.float0)
 
 
 def _keys(x: Float[Array, "*B T K H"]) -> Float[Array, "M T H"]:

@@ -2,6 +2,7 @@
 
 from jaxtyping import Array, Bool, Float, Int
 
+from usergpt_jax.core.mesh import merge, unmerge
 from usergpt_jax.models import qwen3
 from usergpt_jax.models.logprob import token_logprobs
 from usergpt_jax.models.qwen3 import Params, Qwen3Config
@@ -32,8 +33,7 @@ def branch_logprobs(
       chunk_tokens: tokens whose logits exist at once.
     """
     hidden = forward_tree(params, config, trunk, trunk_mask, branches, branch_mask)[:, :, first - 1 : -1]
-    figures = token_logprobs(
-        hidden.reshape(-1, hidden.shape[-1]), qwen3.head(params), branches[:, :, first:].reshape(-1), chunk_tokens
-    )
+    axes = ("batch", "sequence", None)  # as a mesh splits branches: its devices each keep their tokens
+    figures = token_logprobs(merge(hidden, axes), qwen3.head(params), merge(branches[:, :, first:], axes), chunk_tokens)
     shape = hidden.shape[:-1]
-    return figures.logprob.reshape(shape), figures.entropy.reshape(shape)
+    return unmerge(figures.logprob, shape, axes), unmerge(figures.entropy, shape, axes)

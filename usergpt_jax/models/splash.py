@@ -1,7 +1,8 @@
 """Attention over a tree on TPU: the Pallas kernel `splash_attention` under a mask that it computes itself.
 
 The mask is static for a shape (P, G, R), so whole blocks that nobody sees are neither loaded nor computed, and no mask
-is stored; right padding of trunks is told apart by segment ids. The functions are those of `blockwise`.
+is stored; right padding of trunks is told apart by segment ids. The functions are those of `blockwise`; on a mesh they
+run inside `mesh.on_shards`, since the compiler cannot split a kernel.
 """
 
 from collections.abc import Callable
@@ -9,11 +10,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_kernel as kernel
 from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask as masks
 from jaxtyping import Array, Float, Int
 
-from usergpt_jax.core import mesh
+from usergpt_jax.models.shares import WHOLE, Share, number, numbers
 
 LANES = 128
 BLOCK = 512  # queries and keys of a block, where so many fit
@@ -21,11 +23,26 @@ VALID, PADDING = 1, 0  # segment ids
 
 
 class _Mask(masks._ComputableMask):
-    """A mask given as a function of query and key numbers; equal for equal shapes, so that a program is made once."""
+    """A mask given as a function of query and key numbers; equal for equal shapes, so that a program is made once.
 
-    def __init__(self, shape: tuple[int, int], name: tuple[Any, ...], sees: Callable[[Any, Any], Any]):
+    Args:
+      shape: rows and keys.
+      name: with the shape, says which mask this is.
+      sees: whether a row sees a key, by their numbers.
+      rows: number of each row; counted from 0 where not given.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        name: tuple[Any, ...],
+        sees: Callable[[Any, Any], Any],
+        rows: np.ndarray | None = None,
+    ):
         super().__init__(shape, sees)
         self._name = (*shape, *name)
+        if rows is not None:
+            self.q_sequence = rows.astype(np.int32)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Mask) and self._name == other._name
@@ -35,14 +52,20 @@ class _Mask(masks._ComputableMask):
 
 
 def attend_causal(
-    q: Float[Array, "B T N H"], k: Float[Array, "B T K H"], v: Float[Array, "B T K H"], lengths: Int[Array, " B"]
+    q: Float[Array, "B T N H"],
+    k: Float[Array, "B S K H"],
+    v: Float[Array, "B S K H"],
+    lengths: Int[Array, " B"],
+    share: Share = WHOLE,
 ) -> Float[Array, "B T N H"]:
-    """Causal attention of scaled queries within each row, right padded after `lengths`."""
-    T = q.shape[1]
+    """Causal attention of scaled queries, a share of the tokens, within each row, right padded after `lengths`."""
+    T, S = q.shape[1], k.shape[1]
     size = _padded(T)
-    segments = _segments(jnp.arange(T) < lengths[:, None], size)
-    mask = _Mask((size, size), ("causal",), lambda row, key: row >= key)
-    return _run(mask, q, k, v, segments, segments)
+    # One mask for the rows of all shares; what fills a share up sees what its last token does.
+    rows = np.pad(numbers(S, share.of), [(0, 0), (0, size - T)], mode="edge").reshape(-1)
+    mask = _Mask((rows.size, _padded(S)), ("causal", T, share.of), lambda row, key: row >= key, rows)
+    of_rows = _segments(number(share, jnp.arange(T), T) < lengths[:, None], size)
+    return _run(mask, q, k, v, of_rows, _segments(jnp.arange(S) < lengths[:, None], _padded(S)), share)
 
 
 def attend_tree(
@@ -73,36 +96,50 @@ def attend_tree(
     return out.reshape(q.shape)
 
 
-def _run(mask: _Mask, q: Array, k: Array, v: Array, of_rows: Array, of_keys: Array) -> Array:
+def _run(mask: _Mask, q: Array, k: Array, v: Array, of_rows: Array, of_keys: Array, share: Share = WHOLE) -> Array:
     """The kernel over batch and key heads; rows and keys are filled up to what it takes."""
     B, T, N, H = q.shape
     K = k.shape[2]
     q = _fill(q, of_rows.shape[1]).reshape(B, -1, K, N // K, H)
     k, v = (_fill(x, of_keys.shape[1]) for x in (k, v))
-
-    def over_batch_and_heads(q: Array, k: Array, v: Array, of_rows: Array, of_keys: Array) -> Array:
-        run = _kernel(mask, N // K)
-        return jax.vmap(jax.vmap(run, in_axes=(0, 0, 0, None)))(q, k, v, kernel.SegmentIds(of_rows, of_keys))
-
-    keys_axes, segment_axes = ("batch", "kv_heads", None, None), ("batch", None)
-    rows_axes = ("batch", "kv_heads", None, None, None)
-    split = mesh.on_shards(
-        over_batch_and_heads, (rows_axes, keys_axes, keys_axes, segment_axes, segment_axes), rows_axes
-    )
-    out = split(jnp.einsum("BTKJH->BKJTH", q), jnp.swapaxes(k, 1, 2), jnp.swapaxes(v, 1, 2), of_rows, of_keys)
+    over_batch_and_heads = jax.vmap(jax.vmap(_kernel(mask, N // K, share), in_axes=(0, 0, 0, None)))
+    segments = kernel.SegmentIds(of_rows, of_keys)
+    out = over_batch_and_heads(jnp.einsum("BTKJH->BKJTH", q), jnp.swapaxes(k, 1, 2), jnp.swapaxes(v, 1, 2), segments)
     return jnp.einsum("BKJTH->BTKJH", out)[:, :T].reshape(B, T, N, H)
 
 
-def _kernel(mask: _Mask, group: int) -> Any:
-    """The kernel for the query heads of one key head; made where it runs, for it holds arrays."""
-    q, kv = (BLOCK if size % BLOCK == 0 else LANES for size in mask.shape)
+def _kernel(mask: _Mask, group: int, share: Share) -> Any:
+    """The kernel for the query heads of one key head and a share of the mask's rows; made where it runs."""
+    n_rows, n_keys = mask.shape[0] // share.of, mask.shape[1]
+    q, kv = (BLOCK if size % BLOCK == 0 else LANES for size in (n_rows, n_keys))
     sizes = kernel.BlockSizes(
         block_q=q, block_kv=kv, block_kv_compute=kv,
         block_q_dkv=q, block_kv_dkv=kv, block_kv_dkv_compute=kv,
         block_q_dq=q, block_kv_dq=kv,
     )  # fmt: skip
     heads = masks.MultiHeadMask([mask] * group)
-    return kernel.make_splash_mqa_single_device(heads, block_sizes=sizes, interpret=INTERPRET)
+    made = kernel.make_splash_mqa(heads, block_sizes=sizes, head_shards=1, q_seq_shards=share.of, interpret=INTERPRET)
+    infos, options = made.tree_flatten()
+    return kernel.SplashAttentionKernel(*(_of_share(info, share) for info in infos), **options)
+
+
+def _of_share(info: Any, share: Share) -> Any:
+    """What the kernel knows about the mask, for the rows of one share."""
+    if share.of == 1:
+        return info
+
+    def part(x: Array | None, axis: int) -> Array | None:
+        if x is None:
+            return None
+        size = x.shape[axis] // share.of
+        return jax.lax.dynamic_slice_in_dim(x, share.index * size, size, axis)
+
+    # Axes as in the kernel's `manual_sharding_spec`.
+    return info._replace(
+        data_next=part(info.data_next, 1),
+        block_mask=part(info.block_mask, 1),
+        q_sequence=part(info.q_sequence, 0),
+    )
 
 
 INTERPRET = False  # tests run the kernel without a TPU
