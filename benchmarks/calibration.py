@@ -24,11 +24,12 @@ from usergpt_jax.corpus.split import SplitConfig
 from usergpt_jax.inference import choices, generate
 from usergpt_jax.inference.choices import Probabilities
 from usergpt_jax.inference.generate import LoadedModel, UserLog
+from usergpt_jax.models.sampling import Drawing
 from usergpt_jax.schema import NA
 from usergpt_jax.tasks import tag_prediction
 from usergpt_jax.tasks.output import MalformedOutput
 
-SEED, USERS_PER_BATCH, BINS = 0, 8, 10
+SEED, USERS_AT_ONCE, BINS = 0, 8, 10
 SAMPLING = {
     "votes": {"temperature": 0.6, "top_k": 20, "top_p": 0.95},
     "votes_1.0": {"temperature": 1.0, "top_k": 0, "top_p": 1.0},
@@ -74,9 +75,9 @@ def measure(
         "choices_none": [{} for _ in users],
     }
     for name, thoughts in given.items():
-        choices.score_tags(model, users, thoughts, USERS_PER_BATCH, f"{name}, compiling")
+        choices.score_tags(model, users, thoughts, USERS_AT_ONCE, f"{name}, compiling")
         start = time.monotonic()
-        found[name] = choices.score_tags(model, users, thoughts, USERS_PER_BATCH, name)
+        found[name] = choices.score_tags(model, users, thoughts, USERS_AT_ONCE, name)
         seconds[name] = time.monotonic() - start
     seconds["choices"] += seconds["votes_1.0"]
     seconds["choices_greedy"] += seconds["greedy"]
@@ -116,7 +117,7 @@ def table(found: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _timed(ask: Callable[[Sequence[UserLog]], Any], users: Sequence[UserLog]) -> tuple[Any, float]:
-    ask(users[:USERS_PER_BATCH])
+    ask(users[:USERS_AT_ONCE])
     start = time.monotonic()
     return ask(users), time.monotonic() - start
 
@@ -124,9 +125,17 @@ def _timed(ask: Callable[[Sequence[UserLog]], Any], users: Sequence[UserLog]) ->
 def _ask(
     model: LoadedModel, users: Sequence[UserLog], n_samples: int, drawn: Mapping[str, Any], label: str
 ) -> list[list[list[str]]]:
-    prompts = [tag_prediction.prompt(tag, model.prompt) for tag in model.schema.tags]
-    sampling = generate.sampling_of(model, prompts, model.tag_branch_tokens, n_samples=n_samples, **drawn)
-    return generate.ask(model, users, prompts, sampling, USERS_PER_BATCH, SEED, label)
+    *questions, _ = generate.task_questions(model, n_samples, 1)
+    return generate.ask(
+        model,
+        users,
+        questions,
+        Drawing(**drawn),
+        users_at_once=USERS_AT_ONCE,
+        samples_at_once=0,
+        seed=SEED,
+        label=label,
+    )
 
 
 def _shares(model: LoadedModel, by_tag: Sequence[Sequence[str]]) -> Probabilities:

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from usergpt_jax.core.optimizer import init_state
 from usergpt_jax.corpus.trees import TreeBatch
 from usergpt_jax.models import blockwise, logprob, qwen3, sampler, tree_attention
 from usergpt_jax.models.policy import branch_logprobs
@@ -61,7 +62,7 @@ class Ours:
 
     def _fresh(self) -> list[Any]:
         params = self._make(self.config, VOCAB, jax.random.key(0))
-        return [params, jax.jit(self.optimizer.init)(params)]
+        return [params, init_state(self.optimizer, params)]
 
     def flat_step(self, rows: int, length: int) -> Work:
         """One step over plain sequences."""

@@ -90,6 +90,7 @@ def get_config() -> ConfigDict:
             "tie_embeddings": True,
             "param_dtype": "float32",
             "compute_dtype": "float32",
+            "logits_dtype": "float32",  # of the head's operands
             "remat": "none",
             "attention": "blockwise",  # or "splash" on TPU
             "attention_bias": False,
@@ -183,6 +184,7 @@ def get_config() -> ConfigDict:
             "max_summary_chars": 600,  # longer portraits lose in the judge's conciseness
             "users_at_once": 8,
             "samples_at_once": 0,  # of a user; 0: as many as are busy until the longest ends
+            "constrained": False,  # draw only tokens that lead to a well-formed output: docs/inference.md
             "bootstrap_draws": 1000,
             "linear_c": 0.003,  # inverse L2 strength of the linear baselines
             "encoder": "",  # folder of a BERT-type text encoder that compares open lists; "": letter n-grams

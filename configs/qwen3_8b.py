@@ -27,6 +27,7 @@ def get_config() -> ConfigDict:
             "tie_embeddings": False,
             "param_dtype": "float32",
             "compute_dtype": "bfloat16",
+            "logits_dtype": "bfloat16",
             "remat": "full",
             "attention": "splash",
         }

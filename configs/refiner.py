@@ -25,6 +25,7 @@ def get_config() -> ConfigDict:
             "tie_embeddings": True,
             "param_dtype": "float32",
             "compute_dtype": "float32",
+            "logits_dtype": "float32",  # of the head's operands
             "remat": "none",
             "attention": "blockwise",  # or "splash" on TPU
             "attention_bias": False,

@@ -3,10 +3,13 @@
     python launch/aot.py --config=configs/qwen3_8b.py --topology=v5p:2x4x4
 
 Needs libtpu (pip install 'usergpt_jax[tpu]') and no TPU. Prints a JSON line a step: memory a chip as the compiler plans
-it, model FLOPs, bytes of collectives with loops multiplied out, and a roofline estimate of the step's time. The
-estimate assumes the chip's bfloat16 peak and the listed interconnect bandwidth, both reached, and no overlap.
+it ("peak_gib": most that is held at once, arguments included; "temporaries_gib" counts more than that), if it fits,
+model FLOPs, bytes of collectives with loops multiplied out, and a roofline estimate of the step's time. The estimate
+assumes the chip's bfloat16 peak and the listed interconnect bandwidth, both reached, and no overlap. A step that a
+chip cannot hold has "fits": false and the compiler's reason.
 """
 
+import functools
 import json
 import os
 import time
@@ -22,7 +25,7 @@ from usergpt_jax.core import compiled, launch
 from usergpt_jax.core import mesh as mesh_lib
 from usergpt_jax.core.config import to_dataclass
 from usergpt_jax.core.errors import InputError
-from usergpt_jax.core.optimizer import OptimizerConfig, make_optimizer
+from usergpt_jax.core.optimizer import OptimizerConfig, jit_step, make_optimizer, state_shapes
 from usergpt_jax.corpus.trees import TreeBatch
 from usergpt_jax.models import qwen3
 from usergpt_jax.models.qwen3_config import Qwen3Config
@@ -56,9 +59,23 @@ def run(config: ConfigDict, on_change: str) -> None:
     for name in STEPS.value:
         start = time.monotonic()
         with jax.set_mesh(mesh):
-            program = makers[name](config, model, mesh).compile()
-        said = {"step": name, "topology": TOPOLOGY.value, "compile_seconds": round(time.monotonic() - start, 1)}
-        print(json.dumps(said | _figures(program, config, model, mesh)))
+            program = _compile(makers[name](config, model, mesh))
+        said = {"step": name, "topology": TOPOLOGY.value, "mesh": dict(mesh.shape)}
+        said["compile_seconds"] = round(time.monotonic() - start, 1)
+        found = (
+            {"fits": False, "reason": program} if isinstance(program, str) else _figures(program, config, model, mesh)
+        )
+        print(json.dumps(said | found), flush=True)
+
+
+def _compile(lowered: Any) -> Any:
+    """The compiled step, or what the compiler says of a chip whose memory does not hold it."""
+    try:
+        return lowered.compile()
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        return str(error).partition("RESOURCE_EXHAUSTED: ")[2].splitlines()[0]
 
 
 def _devices(topology: str) -> Any:
@@ -77,21 +94,7 @@ def _shapes(config: ConfigDict, model: Qwen3Config, mesh: Any) -> tuple[Any, Any
     rates = OptimizerConfig(c.lr, c.warmup_frac, c.final_lr_frac, c.weight_decay, c.clip_norm)
     optimizer = make_optimizer(rates, max(c.n_steps))
     params = qwen3.sharded_shapes(model, VOCAB.value, mesh)
-    return optimizer, params, _like(jax.eval_shape(optimizer.init, params), params, mesh)
-
-
-def _like(state: Any, params: Any, mesh: Any) -> Any:
-    """Shardings of an optimizer's state: moments like their parameters, the rest on every chip."""
-    leaves = jax.tree_util.tree_leaves_with_path(params)
-    shardings = {jax.tree_util.keystr(path): leaf.sharding for path, leaf in leaves}
-    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-
-    def leaf(path: Any, value: Any) -> Any:
-        name = jax.tree_util.keystr(path)
-        found = next((sharding for end, sharding in shardings.items() if name.endswith(end)), everywhere)
-        return jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=found)
-
-    return jax.tree_util.tree_map_with_path(leaf, state)
+    return optimizer, params, state_shapes(optimizer, params)
 
 
 def _array(mesh: Any, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -109,10 +112,10 @@ def _tree(config: ConfigDict, mesh: Any) -> list[Any]:
 
 def _sft(config: ConfigDict, model: Qwen3Config, mesh: Any) -> Any:
     optimizer, params, state = _shapes(config, model, mesh)
-    return train_step.lower(
-        params, state, TreeBatch(*_tree(config, mesh)), config=model, optimizer=optimizer, first_output=QUESTION,
-        chunk_tokens=config.sft.chunk_tokens,
-    )  # fmt: skip
+    step = functools.partial(
+        train_step, config=model, optimizer=optimizer, first_output=QUESTION, chunk_tokens=config.sft.chunk_tokens
+    )
+    return jit_step(step, params, state).lower(params, state, TreeBatch(*_tree(config, mesh)))
 
 
 def _df_grpo(config: ConfigDict, model: Qwen3Config, mesh: Any) -> Any:
@@ -120,11 +123,12 @@ def _df_grpo(config: ConfigDict, model: Qwen3Config, mesh: Any) -> Any:
     c, grpo = config.sft, config.rl.grpo
     B, G, R = c.tag_batch_users, c.tag_branches, c.tag_branch_tokens
     rest = [_array(mesh, shape, jnp.float32) for shape in ((B, G, R), (B, G), (B, G))]
-    return update.lower(
-        params, state, _array(mesh, (B, G, R - QUESTION), jnp.float32), PolicyBatch(*_tree(config, mesh), *rest),
-        config=model, optimizer=optimizer, first=QUESTION, chunk_tokens=c.chunk_tokens, clip_ratio=grpo.clip_ratio,
-        kl_weight=grpo.kl_weight,
+    step = functools.partial(
+        update, config=model, optimizer=optimizer, first=QUESTION, chunk_tokens=c.chunk_tokens,
+        clip_ratio=grpo.clip_ratio, kl_weight=grpo.kl_weight,
     )  # fmt: skip
+    reference = _array(mesh, (B, G, R - QUESTION), jnp.float32)
+    return jit_step(step, params, state).lower(params, state, reference, PolicyBatch(*_tree(config, mesh), *rest))
 
 
 def _figures(program: Any, config: ConfigDict, model: Qwen3Config, mesh: Any) -> dict[str, Any]:
@@ -139,7 +143,9 @@ def _figures(program: Any, config: ConfigDict, model: Qwen3Config, mesh: Any) ->
         "tokens": c.tag_batch_users * (c.trunk_tokens + c.tag_branches * c.tag_branch_tokens),
         "arguments_gib": round(planned.arguments / 2**30, 2),
         "temporaries_gib": round(planned.temporaries / 2**30, 2),
+        "peak_gib": round(planned.peak / 2**30, 2),
         "chip_gib": capacity >> 30,
+        "fits": planned.peak <= capacity,
         "model_pflops": round(flops / 1e15, 2),
         "collective_gib": {kind: round(n / 2**30, 2) for kind, n in sorted(moved.items())},
         "compute_seconds": round(compute, 2),

@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     add("top_p", "probability mass kept", type=float, default=0.95)
     add("users_at_once", "users held at once", type=int, default=8)
     add("samples_at_once", "samples a user drawn at once; 0: as many as stay busy", type=int, default=0)
+    add("constrained", "draw only tokens that lead to a well-formed output", action="store_true")
     add("score_choices", "add the probability of each value of a closed tag", action="store_true")
     add("seed", "of sampling", type=int, default=0)
     return parser
@@ -93,7 +94,7 @@ def _add_probabilities(
 ) -> None:
     """Adds to each closed tag `probabilities`: value -> probability, likeliest first, those of at least 1 %."""
     logs = [UserLog(user.user_id, user.mub) for user in users]
-    size = min(config.users_per_batch, len(logs))
+    size = min(config.users_at_once, len(logs))
     thoughts = choices.sample_thoughts(model, logs, config.n_samples, size, config.seed, "reasonings")
     for persona, found in zip(personas, choices.score_tags(model, logs, thoughts, size, "choices"), strict=True):
         for name, values in found.items():

@@ -93,6 +93,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> ConfigDict:
         "max_summary_chars": 600,
         "users_at_once": 4,
         "samples_at_once": 0,
+        "constrained": False,
         "bootstrap_draws": 20,
         "linear_c": 0.1,
         "encoder": "",

@@ -33,8 +33,8 @@ def either(request, model):
     return dataclasses.replace(model, params=params, tokenizer=tokenizer)
 
 
-def score(model, users=USERS, thoughts=THOUGHTS, users_per_batch=3):
-    return choices.score_tags(model, users, thoughts, users_per_batch, "test")
+def score(model, users=USERS, thoughts=THOUGHTS, users_at_once=3):
+    return choices.score_tags(model, users, thoughts, users_at_once, "test")
 
 
 def close(found, expected):
@@ -91,7 +91,7 @@ def test_a_choice_is_written_as_an_output_is_and_ends_behind_the_closing_quote(e
 def test_neither_other_users_nor_the_batch_size_matter(either):
     together = score(either)
     assert close(score(either, USERS[2:3], THOUGHTS[2:3])[0], together[2])
-    assert all(map(close, score(either, users_per_batch=1), together))
+    assert all(map(close, score(either, users_at_once=1), together))
     assert all(map(close, score(either, USERS[::-1], THOUGHTS[::-1]), together[::-1]))
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -43,6 +44,28 @@ def test_answers_do_not_depend_on_the_company_in_the_batch(model):
 @pytest.mark.parametrize(("users_at_once", "samples_at_once"), [(1, 0), (3, 0), (2, 1), (5, 3)])
 def test_answers_do_not_depend_on_how_many_are_drawn_at_once(model, users_at_once, samples_at_once):
     assert ask(model, USERS, users_at_once=users_at_once, samples_at_once=samples_at_once) == ask(model, USERS)
+
+
+def test_in_the_form_of_the_tasks_even_an_untrained_model_answers_well(model):
+    questions = [dataclasses.replace(one, branch_tokens=400) for one in generate.task_questions(model, 2, 1)]
+    drawn = generate.ask(
+        model, USERS[:2], questions, DRAWING, users_at_once=2, samples_at_once=0, seed=0, label="test",
+        grammar=generate.task_grammar(model),
+    )  # fmt: skip
+    for *by_tag, summaries in drawn:
+        for tag, samples in zip(HPR18.tags, by_tag, strict=True):
+            for text in samples:
+                tag_prediction.parse(tag, text)
+        summary.parse(HPR18, summaries[0])
+
+
+def test_a_form_that_does_not_fit_is_refused(model):
+    questions = generate.task_questions(model, 2, 1)  # the tiny model's branches are short
+    with pytest.raises(InputError, match="the form of an answer takes at least"):
+        generate.ask(
+            model, USERS, questions, DRAWING, users_at_once=2, samples_at_once=0, seed=0, label="test",
+            grammar=generate.task_grammar(model),
+        )  # fmt: skip
 
 
 def test_samples_users_and_seeds_differ(model):

@@ -1,8 +1,11 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from usergpt_jax.core import mesh
 from usergpt_jax.models import logprob
 
 
@@ -50,10 +53,60 @@ def test_large_logits_stay_finite():
     assert np.isfinite(grads).all()
 
 
-def test_no_array_as_large_as_the_logits_is_made():
-    T, D, V = 64, 4, 50
-    hidden, head, targets, _ = inputs(T, D, V)
-    step = jax.grad(lambda h, w: logprob.token_logprobs(h, w, targets, 8).logprob.sum(), (0, 1))
-    text = jax.jit(step).lower(hidden, head).as_text()
-    assert f"{8}x{V}xf32" in text
-    assert f"{T}x{V}xf32" not in text
+def planned_bytes(head_of, T, V, D=32):
+    """What the compiler plans between arguments and results of the head with its gradients."""
+
+    def loss(hidden, head, targets):
+        return sum(jnp.sum(part) for part in head_of(hidden, head, targets))
+
+    float_, int_ = (
+        lambda *shape, dtype=dtype: jax.ShapeDtypeStruct(shape, dtype) for dtype in (jnp.float32, jnp.int32)
+    )
+    step = jax.jit(jax.value_and_grad(loss, (0, 1)))
+    return step.lower(float_(T, D), float_(V, D), int_(T)).compile().memory_analysis().temp_size_in_bytes
+
+
+def grows_like_the_logits(head_of, T=1024, V=4096, D=32):
+    """Whether twice the tokens and twice the vocabulary add more than five arrays of [T, D] and of [V, D] do."""
+    linear = 5 * 4 * D * (T + V)
+    by_tokens = planned_bytes(head_of, 2 * T, V) - planned_bytes(head_of, T, V)
+    by_both = planned_bytes(head_of, 2 * T, 2 * V) - planned_bytes(head_of, T, V)
+    return by_tokens > linear, by_both > linear + CHUNK * V * 4 * 5
+
+
+CHUNK = 32
+
+
+def test_memory_does_not_grow_with_tokens_times_vocabulary():
+    chunked = functools.partial(logprob.token_logprobs, chunk_tokens=CHUNK)
+    assert grows_like_the_logits(chunked) == (False, False)
+    assert grows_like_the_logits(logprob.token_logprobs_reference) == (True, True)  # so the measure tells
+
+
+def test_operands_of_bfloat16_are_summed_in_float32():
+    hidden, head, targets, weights = inputs(T=64, D=256)
+
+    def loss(hidden, head):
+        out = logprob.token_logprobs(hidden.astype(jnp.bfloat16), head, targets, 16)
+        return sum(jnp.vdot(w, part) for w, part in zip(weights, out, strict=True)), out
+
+    rounded = [x.astype(jnp.bfloat16).astype(jnp.float32) for x in (hidden, head)]
+    (_, found), grads = jax.value_and_grad(loss, (0, 1), has_aux=True)(hidden / 8, head)
+    expected = logprob.token_logprobs_reference(rounded[0] / 8, rounded[1], targets)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+    assert [grad.dtype for grad in grads] == [jnp.float32] * 2
+
+
+@pytest.mark.parametrize("tokens", [64, 61])
+def test_a_mesh_changes_no_figure(tokens):
+    hidden, head, targets, weights = inputs(T=tokens, V=24)
+
+    def loss(hidden, head):
+        out = logprob.token_logprobs(hidden, head, targets, 16)
+        return sum(jnp.vdot(w, part) for w, part in zip(weights, out, strict=True))
+
+    expected = jax.value_and_grad(loss, (0, 1))(hidden, head)
+    with jax.set_mesh(mesh.make_mesh(mesh.MeshConfig(data=1, fsdp=4, tensor=2, context=1))):
+        found = jax.device_get(jax.jit(jax.value_and_grad(loss, (0, 1)))(hidden, head))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found, jax.device_get(expected))

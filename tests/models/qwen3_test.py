@@ -19,6 +19,7 @@ from usergpt_jax.models import qwen3, tree_attention
         ({"n_kv_heads": 3}, "3 does not divide n_heads = 4"),
         ({"head_dim": 5}, "even number, got 5"),
         ({"compute_dtype": "float64"}, "expected one of float32, bfloat16, got 'float64'"),
+        ({"logits_dtype": "float16"}, "logits_dtype: expected one of float32, bfloat16 or None, got 'float16'"),
         ({"remat": "some"}, "expected one of none, full, dots"),
     ],
 )

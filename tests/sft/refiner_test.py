@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from usergpt_jax.core import run_dir
 from usergpt_jax.core.errors import InputError
+from usergpt_jax.core.optimizer import init_state
 from usergpt_jax.corpus.trees import TreeShape, tree_of
 from usergpt_jax.corpus.word_pieces import train_word_pieces
 from usergpt_jax.inference import refiner as inference
@@ -35,7 +36,6 @@ WORDS = (
     ("Mattress 1.8 m [7 Day Returns] JURAN LIFE", "Mattress", "Mattress | Juran Life; 1.8 m", "Juran Life"),
 )
 GOLD = [(title, category, refinement.parse(answer), brand) for title, category, answer, brand in WORDS]
-pytestmark = pytest.mark.filterwarnings("ignore:optax.global_norm is deprecated")
 
 
 def tiny_config(run_dir) -> ConfigDict:
@@ -136,7 +136,7 @@ def test_a_tiny_model_learns_eight_titles_by_heart(tmp_path, monkeypatch):
     batch = refiner.stack([tree_of(tokenizer, title, [branch], shape) for title, branch in encoded])
     params = qwen3.init(config, tokenizer.vocab_size, jax.random.key(0))
     optimizer = optax.adam(8e-3)
-    state = optimizer.init(params)
+    state = init_state(optimizer, params)
     step = functools.partial(train_step, config=config, optimizer=optimizer, first_output=2, chunk_tokens=512)
     for _ in range(60):
         params, state, parts, _ = step(params, state, batch)

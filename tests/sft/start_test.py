@@ -57,9 +57,9 @@ def test_a_folders_weights_are_the_start(folder):
     }
 
 
-@pytest.mark.parametrize("key", ["attention", "remat", "compute_dtype"])
+@pytest.mark.parametrize("key", ["attention", "remat", "compute_dtype", "logits_dtype"])
 def test_how_the_model_is_computed_is_the_configs_matter(folder, key):
-    free = {"attention": "splash", "remat": "full", "compute_dtype": "bfloat16"}
+    free = {"attention": "splash", "remat": "full", "compute_dtype": "bfloat16", "logits_dtype": "bfloat16"}
     found = start(folder, dataclasses.replace(tiny.CONFIG, **{key: free[key]}))
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(found.params), tiny.params())
 

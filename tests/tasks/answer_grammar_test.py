@@ -22,7 +22,7 @@ from usergpt_jax.tasks.output import MalformedOutput
 
 TAGS = HPR18.tags
 OPEN = {"resident_city": ("Hangzhou", "Xi'an", "Köln", NA), "interests": ("cats", "reading, gourmet food, 茶", NA)}
-AUTOMATON, SUMMARY_AUTOMATON = answer_grammar.tag_automaton(TAGS), answer_grammar.summary_automaton(HPR18)
+AUTOMATON = answer_grammar.task_automaton(HPR18)
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -31,13 +31,18 @@ def tokenizer(request):
 
 
 @pytest.fixture(scope="module")
-def tag_grammar(tokenizer):
-    return answer_grammar.tag_grammar(tokenizer, tokenizer.vocab_size + 7, TAGS)
+def grammar(tokenizer):
+    return answer_grammar.task_grammar(tokenizer, tokenizer.vocab_size + 7, HPR18)
 
 
 @pytest.fixture(scope="module")
-def summary_grammar(tokenizer):
-    return answer_grammar.summary_grammar(tokenizer, tokenizer.vocab_size + 7, HPR18)
+def tag_grammar(grammar):
+    return grammar._replace(start=grammar.start[:-1])
+
+
+@pytest.fixture(scope="module")
+def summary_grammar(grammar):
+    return grammar._replace(start=grammar.start[-1:])
 
 
 def reads(automaton, start, text):

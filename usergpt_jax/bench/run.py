@@ -54,6 +54,7 @@ class BenchConfig:
       max_summary_chars: up to where a portrait counts as concise.
       users_at_once: users held at once.
       samples_at_once: samples a user drawn at once; 0: as many as are busy until the longest ends.
+      constrained: whether only tokens that lead to a well-formed output are drawn.
       bootstrap_draws: resamplings of the users behind each interval.
       linear_c: inverse L2 strength of the linear baselines, above 0.
       encoder: folder of a BERT-type text encoder that compares items of open lists, "" for letter n-grams.
@@ -69,6 +70,7 @@ class BenchConfig:
     max_summary_chars: int
     users_at_once: int
     samples_at_once: int
+    constrained: bool
     bootstrap_draws: int
     linear_c: float
     encoder: str
@@ -151,6 +153,7 @@ def sample_outputs(model: LoadedModel, bench: Sequence[Item], section: BenchConf
         samples_at_once=section.samples_at_once,
         seed=seed,
         label=name,
+        grammar=generate.task_grammar(model) if section.constrained else None,
     )
     return Outputs([tags for *tags, _ in texts], [summaries for *_, summaries in texts])
 

@@ -20,18 +20,27 @@ _WHILE = re.compile(r" while\(.*condition=%?(?P<condition>[\w.-]+), body=%?(?P<b
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
-    """Bytes a chip: what goes in, what comes out and is not the same buffer, and what is needed in between."""
+    """Bytes a chip.
+
+    Attributes:
+      arguments: what goes in.
+      outputs: what comes out and is not the same buffer.
+      temporaries: what is needed in between, as the compiler counts it; on TPU more than what is held at once.
+      peak: most that is held at once, arguments included.
+    """
 
     arguments: int
     outputs: int
     temporaries: int
+    peak: int
 
 
 def memory(compiled: Any) -> Memory:
     """Memory of a compiled program (`jax.stages.Compiled`), as the compiler planned it."""
     found = compiled.memory_analysis()
     outputs = found.output_size_in_bytes - found.alias_size_in_bytes
-    return Memory(found.argument_size_in_bytes, outputs, found.temp_size_in_bytes)
+    sizes = found.argument_size_in_bytes, outputs, found.temp_size_in_bytes
+    return Memory(*sizes, found.peak_memory_in_bytes)
 
 
 def collective_bytes(text: str) -> dict[str, int]:

@@ -6,6 +6,7 @@ feed-forward and vocabulary, `context` splits sequences.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,6 +21,7 @@ AXES = ("data", "fsdp", "tensor", "context")
 RULES: dict[str, tuple[str, ...]] = {
     "batch": ("data", "fsdp"),
     "sequence": ("context",),
+    "tokens": ("data", "fsdp", "context"),
     "layers": (),
     "vocab": ("tensor",),
     "embed": ("fsdp",),
@@ -168,6 +170,20 @@ def unmerge(x: jax.Array, sizes: Sequence[int], axes: Axes) -> jax.Array:
 def _parts(sizes: Sequence[int], axes: Axes) -> list[int]:
     found = [ways(axis) if axis is not None else 1 for axis in axes]
     return [part if size % part == 0 else 1 for size, part in zip(sizes, found, strict=False)]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def gather(weight: jax.Array, axes: Axes) -> jax.Array:
+    """A weight brought together over the axes that the batch is split over, for use; its gradient is split again.
+
+    Left to itself the compiler may sum a gradient whole on every device before it cuts it.
+    """
+    return constrain(
+        weight, [axis if axis is None or not set(RULES[axis]) & set(RULES["batch"]) else None for axis in axes]
+    )
+
+
+gather.defvjp(lambda weight, axes: (gather(weight, axes), None), lambda axes, _, gradient: (constrain(gradient, axes),))
 
 
 def on_shards(function: Callable[..., Any], in_axes: Any, out_axes: Axes, name: str = "array") -> Callable[..., Any]:

@@ -21,6 +21,7 @@ from usergpt_jax.corpus.trees import encode_trunk, pad_rows
 from usergpt_jax.inference import generate
 from usergpt_jax.inference.generate import LoadedModel, UserLog
 from usergpt_jax.models.choices import Choices, score_choices
+from usergpt_jax.models.sampling import Drawing
 from usergpt_jax.schema import NA, Tag, TagSchema
 from usergpt_jax.tasks import tag_prediction
 from usergpt_jax.tasks.output import MalformedOutput
@@ -58,7 +59,7 @@ def closed_tags(schema: TagSchema) -> tuple[Tag, ...]:
 
 
 def sample_thoughts(
-    model: LoadedModel, users: Sequence[UserLog], n_thoughts: int, users_per_batch: int, seed: int, label: str
+    model: LoadedModel, users: Sequence[UserLog], n_thoughts: int, users_at_once: int, seed: int, label: str
 ) -> list[dict[str, list[str]]]:
     """Reasonings of each user about each tag, drawn from the model as it is: temperature 1, nothing cut off.
 
@@ -68,20 +69,20 @@ def sample_thoughts(
       model: from `generate.load_model`.
       users: whom to ask about.
       n_thoughts: reasonings a tag.
-      users_per_batch: users sampled at once.
+      users_at_once: users held at once.
       seed: another seed gives other reasonings.
       label: of the progress bar.
     """
-    prompts = [tag_prediction.prompt(tag, model.prompt) for tag in model.schema.tags]
-    sampling = generate.sampling_of(
-        model, prompts, model.tag_branch_tokens, n_samples=n_thoughts, temperature=1.0, top_k=0, top_p=1.0
+    *questions, _ = generate.task_questions(model, n_thoughts, 1)
+    drawing = Drawing(temperature=1.0, top_k=0, top_p=1.0)
+    texts = generate.ask(
+        model, users, questions, drawing, users_at_once=users_at_once, samples_at_once=0, seed=seed, label=label
     )
-    texts = generate.ask(model, users, prompts, sampling, users_per_batch, seed, label)
     return [thoughts_of(model.schema, by_tag) for by_tag in texts]
 
 
 def score_tags(
-    model: LoadedModel, users: Sequence[UserLog], thoughts: Sequence[Thoughts], users_per_batch: int, label: str
+    model: LoadedModel, users: Sequence[UserLog], thoughts: Sequence[Thoughts], users_at_once: int, label: str
 ) -> list[Probabilities]:
     """Probabilities of the values, NA included, of each closed tag of each user.
 
@@ -90,16 +91,16 @@ def score_tags(
       users: whom to ask about.
       thoughts: reasonings of each user, from `sample_thoughts` or `thoughts_of`. A tag without any gets the words for
         no evidence, after which a model answers NA.
-      users_per_batch: users scored at once.
+      users_at_once: users scored at once.
       label: of the progress bar.
     """
     tags = closed_tags(model.schema)
     found: list[Probabilities] = []
     with tqdm(total=len(users), desc=label, unit="user") as bar:
-        for start in range(0, len(users), users_per_batch):
-            part = slice(start, start + users_per_batch)
+        for start in range(0, len(users), users_at_once):
+            part = slice(start, start + users_at_once)
             sheets = [_sheet(model, tags, given) for given in thoughts[part]]
-            found += _score_batch(model, users[part], sheets, users_per_batch)
+            found += _score_batch(model, users[part], sheets, users_at_once)
             bar.update(len(users[part]))
     return found
 

@@ -21,11 +21,12 @@ from usergpt_jax.corpus.tokenizer import Tokenizer, load_tokenizer
 from usergpt_jax.corpus.trees import encode_trunk
 from usergpt_jax.inference import tree_queue
 from usergpt_jax.models import qwen3
+from usergpt_jax.models.grammar import Grammar
 from usergpt_jax.models.qwen3_config import from_card
 from usergpt_jax.models.sampling import Drawing
 from usergpt_jax.schema import TagSchema
 from usergpt_jax.tags import tag_schema
-from usergpt_jax.tasks import summary, tag_prediction
+from usergpt_jax.tasks import answer_grammar, summary, tag_prediction
 from usergpt_jax.tasks.wording import PromptConfig
 
 ONE_DEVICE = MeshConfig(data=1, fsdp=1, tensor=1, context=1)
@@ -144,6 +145,11 @@ def task_questions(model: LoadedModel, n_samples: int, n_summaries: int) -> list
     ]
 
 
+def task_grammar(model: LoadedModel) -> Grammar:
+    """The form of the outputs to `task_questions`."""
+    return answer_grammar.task_grammar(model.tokenizer, qwen3.head(model.params).shape[0], model.schema)
+
+
 def ask(
     model: LoadedModel,
     users: Sequence[UserLog],
@@ -154,6 +160,7 @@ def ask(
     samples_at_once: int,
     seed: int,
     label: str,
+    grammar: Grammar | None = None,
 ) -> list[list[list[str]]]:
     """Samples outputs to the same questions about many users: texts[user][question][sample].
 
@@ -166,6 +173,7 @@ def ask(
       samples_at_once: outputs a user drawn at once; 0: as many as are busy until the longest ends.
       seed: another seed gives other samples.
       label: of the progress bar.
+      grammar: the form of the outputs, one start a question; None: any.
 
     Raises:
       InputError: a value is out of range, or a question leaves no room for an output.
@@ -178,7 +186,7 @@ def ask(
     ]
     size = tree_queue.Size(model.trunk_tokens, users_at_once, samples_at_once)
     texts: list[list[list[str]]] = [[]] * len(users)
-    done = tree_queue.answers(model.params, model.config, model.mesh, read, asked, drawing, size, seed)
+    done = tree_queue.answers(model.params, model.config, model.mesh, read, asked, drawing, size, seed, grammar)
     for user, samples in tqdm(done, total=len(users), desc=label, unit="user"):
         rows = iter(zip(samples.tokens.tolist(), samples.lengths.tolist(), strict=True))
         texts[user] = [

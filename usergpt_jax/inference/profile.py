@@ -32,6 +32,7 @@ class ProfileConfig:
       users_at_once: users held at once.
       samples_at_once: samples a user drawn at once; 0: as many as are busy until the longest ends.
       seed: of sampling.
+      constrained: whether only tokens that lead to a well-formed output are drawn.
     """
 
     n_samples: int
@@ -42,6 +43,7 @@ class ProfileConfig:
     users_at_once: int
     samples_at_once: int
     seed: int
+    constrained: bool
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.min_confidence <= 1.0:
@@ -88,6 +90,7 @@ def profile(model: LoadedModel, users: Sequence[UserMub], config: ProfileConfig)
         samples_at_once=config.samples_at_once,
         seed=config.seed,
         label="personas",
+        grammar=generate.task_grammar(model) if config.constrained else None,
     )
     personas = []
     for user, (*by_tag, summaries) in zip(users, texts, strict=True):

@@ -8,8 +8,10 @@ import collections
 import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -18,6 +20,7 @@ from usergpt_jax.core.errors import InputError
 from usergpt_jax.corpus.trees import pad_rows
 from usergpt_jax.models import decoding
 from usergpt_jax.models.decoding import Prompts, Rows, Samples
+from usergpt_jax.models.grammar import Grammar
 from usergpt_jax.models.qwen3 import Params, Qwen3Config
 from usergpt_jax.models.sampling import Drawing
 
@@ -97,6 +100,7 @@ def answers(
     drawing: Drawing,
     size: Size,
     seed: int,
+    grammar: Grammar | None = None,
 ) -> Iterator[tuple[int, Samples]]:
     """Samples for every user, in the order in which users are done.
 
@@ -109,16 +113,18 @@ def answers(
       drawing: how tokens are drawn.
       size: seats and slots.
       seed: another seed gives other samples.
+      grammar: the form of the answers, one start a question; None: any.
 
     Yields:
       (number of the user, its samples [N M] as numpy arrays; rows are question by question, sample by sample).
 
     Raises:
-      InputError: a trunk is longer than `size` says, or the seats cannot be split over the mesh.
+      InputError: a trunk is longer than `size` says, the limit of an answer shorter than its form, or the seats
+        cannot be split over the mesh.
     """
     for part in (size, drawing, *asked):
         part.check()
-    table = _Questions(asked)
+    table = _Questions(asked, grammar)
     buckets = np.array(size.buckets())
     lengths = [len(user.trunk) for user in users]
     longest = max(lengths, default=0)
@@ -136,16 +142,20 @@ def answers(
 class _Questions:
     """The same questions for every user, as arrays."""
 
-    def __init__(self, asked: Sequence[Asked]):
+    def __init__(self, asked: Sequence[Asked], grammar: Grammar | None):
         most_stops = max(len(one.stops) for one in asked)
         self.tokens, self.mask = pad_rows([one.tokens for one in asked], max(len(one.tokens) for one in asked), 0)
         self.limits = np.array([one.limit for one in asked], np.int32)
         self.stops = np.array([[*one.stops, *[-1] * (most_stops - len(one.stops))] for one in asked], np.int32)
         counts = [one.n_samples for one in asked]
+        if grammar is not None:
+            for one, shortest in zip(asked, np.asarray(grammar.shortest)[np.asarray(grammar.start)], strict=True):
+                if one.limit < shortest:
+                    raise InputError(f"limit: the form of an answer takes at least {shortest} tokens, got {one.limit}")
         question = np.repeat(np.arange(len(asked), dtype=np.int32), counts)
         sample = np.concatenate([np.arange(count, dtype=np.int32) for count in counts])
         order = np.argsort(-self.limits[question], kind="stable")  # the longest first, so that they do not end last
-        self.rows = Rows(question[order], sample[order])
+        self.rows = Rows(jnp.asarray(question[order]), jnp.asarray(sample[order]), grammar)
         self.places = np.argsort(order)  # of the rows as asked, among these
         self.longest_answer = int(self.limits.max())
         # As many as have nothing to wait for until the longest row ends, if all rows use up their limits.
@@ -199,8 +209,10 @@ class _Desk:
     def _prompts(self, users: Sequence[User]) -> Prompts:
         shared = (self._table.tokens, self._table.mask), (self._table.limits, self._table.stops)
         questions, ends = ([np.broadcast_to(x, (len(users), *x.shape)) for x in part] for part in shared)
+        trunk, trunk_mask = pad_rows([user.trunk for user in users], self._length, 0)
         keys = _keys(np.int32(self._seed), np.array([user.number for user in users], np.uint32))
-        return Prompts(*pad_rows([user.trunk for user in users], self._length, 0), *questions, keys, *ends)
+        arrays: Any = (trunk, trunk_mask, *questions, keys, *ends)
+        return Prompts(*arrays)
 
 
 @jax.jit

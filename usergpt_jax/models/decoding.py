@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from usergpt_jax.core.mesh import constrain
-from usergpt_jax.models import kv_cache, qwen3, tree_attention
+from usergpt_jax.models import kv_cache, logprob, qwen3, tree_attention
 from usergpt_jax.models.grammar import Grammar, advance, allowed
 from usergpt_jax.models.kv_cache import Cache
 from usergpt_jax.models.qwen3 import Params, Qwen3Config
@@ -135,8 +135,8 @@ def take_seats(
     S, M = state.ring.k[0].shape[1:3]
     seats = read(params, config, prompts)
     come = seats, _first_rows(seats, rows, S, M)
-    there = jax.tree.map(lambda old, new: old.at[where].set(new, mode="drop"), state[:2], come)
-    return _placed(State(*there, *state[2:]))  # the ring stays: a row without tokens sees nothing of it
+    seats, slots = jax.tree.map(lambda old, new: old.at[where].set(new, mode="drop"), state[:2], come)
+    return _placed(state._replace(seats=seats, slots=slots))  # the ring stays: a row without tokens sees none of it
 
 
 def busy(slots: Slots) -> Bool[Array, " B"]:
@@ -148,19 +148,18 @@ def draw_until(
     params: Params, config: Qwen3Config, state: State, rows: Rows, drawing: Drawing, n_busy: Int[Array, ""] | int
 ) -> State:
     """Draws tokens until at most `n_busy` seats have rows left."""
-    seats, *carried = state
 
-    def step(carried: tuple[Slots, Cache, Array]) -> tuple[Slots, Cache, Array]:
-        slots, ring, step = carried
-        hidden, ring = _decode(params, config, seats, slots, ring, step, rows)
-        return draw(params, seats, slots, rows, drawing, hidden), ring, step + 1
+    def step(state: State) -> State:
+        hidden, ring = _decode(params, config, state, rows)
+        slots = draw(params, config, state.seats, state.slots, rows, drawing, hidden)
+        return State(state.seats, slots, ring, state.step + 1)
 
-    drawn = jax.lax.while_loop(lambda carried: jnp.sum(busy(carried[0])) > n_busy, step, tuple(carried))
-    return _placed(State(seats, *drawn))
+    return _placed(jax.lax.while_loop(lambda state: jnp.sum(busy(state.slots)) > n_busy, step, state))
 
 
 def draw(
     params: Params,
+    config: Qwen3Config,
     seats: Seats,
     slots: Slots,
     rows: Rows,
@@ -171,6 +170,7 @@ def draw(
 
     Args:
       params: from `qwen3.init`.
+      config: of the decoder.
       seats: who asks.
       slots: before.
       rows: what is asked.
@@ -184,7 +184,7 @@ def draw(
     first = _at(seats.last, question)
     hidden = first if hidden is None else jnp.where((slots.n_drawn == 0)[..., None], first, hidden)
     limits = _at(seats.limits, question)
-    logits = qwen3.logits(params, hidden)
+    logits = logprob.logits(hidden.astype(config.head_dtype), qwen3.head(params))
     possible = logits
     if rows.grammar is not None:
         in_form = allowed(rows.grammar, slots.form, limits - slots.n_drawn)
@@ -265,19 +265,12 @@ def _keys(keys: PRNGKeyArray | Array, *numbers: Int[Array, "B S"]) -> PRNGKeyArr
     return flat
 
 
-def _decode(
-    params: Params,
-    config: Qwen3Config,
-    seats: Seats,
-    slots: Slots,
-    ring: Cache,
-    step: Int[Array, ""],
-    rows: Rows,
-) -> tuple[Float[Array, "B S D"], Cache]:
+def _decode(params: Params, config: Qwen3Config, state: State, rows: Rows) -> tuple[Float[Array, "B S D"], Cache]:
     """The newest token of every slot through all layers: its final state, and the ring with its keys and values.
 
     Of a slot that has not drawn yet, this means nothing.
     """
+    seats, slots, ring, step = state
     P, R, M = seats.trunk.k[0].shape[1], seats.questions.k[0].shape[2], ring.k[0].shape[2]
     question = rows.question[jnp.minimum(slots.row, rows.question.shape[0] - 1)]
     question_lengths = _at(seats.question_lengths, question)

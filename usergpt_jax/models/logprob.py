@@ -12,6 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from usergpt_jax.core.mesh import constrain
+
+HEAD = ("vocab", "embed")  # logical axes
+
 
 class TokenLogprobs(NamedTuple):
     """Figures of the next-token distribution, in nats."""
@@ -27,7 +31,7 @@ def token_logprobs(
     """Log-prob of each target under `softmax(hidden @ head.T)`, with entropy and logsumexp; all differentiable.
 
     Args:
-      hidden: states after the final norm.
+      hidden: states after the final norm; their dtype is that of the operands of the matrix product.
       head: output matrix.
       targets: token ids in [0, V).
       chunk_tokens: tokens whose logits exist at once.
@@ -40,11 +44,16 @@ def token_logprobs_reference(
     hidden: Float[Array, "T D"], head: Float[Array, "V D"], targets: Int[Array, " T"]
 ) -> TokenLogprobs:
     """`token_logprobs` through the full matrix of logits, for tests."""
-    logits = _logits(hidden, head)
-    logsumexp = jax.nn.logsumexp(logits, axis=-1)
-    logp = logits - logsumexp[:, None]
+    full = logits(hidden, head)
+    logsumexp = jax.nn.logsumexp(full, axis=-1)
+    logp = full - logsumexp[:, None]
     chosen = jnp.take_along_axis(logp, targets[:, None], axis=-1)[:, 0]
     return TokenLogprobs(chosen, -jnp.sum(jnp.exp(logp) * logp, axis=-1), logsumexp)
+
+
+def logits(hidden: Float[Array, "*T D"], head: Float[Array, "V D"]) -> Float[Array, "*T V"]:
+    """Logits in float32 of operands in the dtype of `hidden`."""
+    return _product("...D,VD->...V", hidden, head.astype(hidden.dtype))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -53,11 +62,13 @@ def _token_logprobs(hidden, head, targets, chunk_tokens):
 
 
 def _forward(hidden, head, targets, chunk_tokens):
+    whole_head = _whole(head, hidden.dtype)
+
     def chunk(_, inputs):
         hidden_chunk, targets_chunk = inputs
-        logits = _logits(hidden_chunk, head)
-        highest = jnp.max(logits, axis=-1)
-        shifted = logits - highest[:, None]
+        scores = _chunk_logits(hidden_chunk, whole_head)
+        highest = jnp.max(scores, axis=-1)
+        shifted = scores - highest[:, None]
         weights = jnp.exp(shifted)
         total = jnp.sum(weights, axis=-1)
         mean = jnp.sum(weights * shifted, axis=-1) / total
@@ -73,33 +84,48 @@ def _forward(hidden, head, targets, chunk_tokens):
 def _backward(chunk_tokens, saved, cotangents):
     """Gradients through the logits, made again chunk by chunk (p: softmax; g: cotangents).
 
-    p * (g_logsumexp - g_logprob - g_entropy * (log p + entropy)) + g_logprob at the target.
+    p * (g_logsumexp - g_logprob - g_entropy * (log p + entropy)) + g_logprob at the target. They are rounded to the
+    dtype of the operands, and their products are summed in float32.
     """
     hidden, head, targets, entropy, logsumexp = saved
-    wide_head = head.astype(jnp.float32)
+    whole_head = _whole(head, hidden.dtype)
 
     def chunk(head_gradient, inputs):
         hidden_chunk, targets_chunk, entropy_chunk, logsumexp_chunk, g_logprob, g_entropy, g_logsumexp = inputs
-        logp = _logits(hidden_chunk, head) - logsumexp_chunk[:, None]
+        logp = _chunk_logits(hidden_chunk, whole_head) - logsumexp_chunk[:, None]
         factor = (g_logsumexp - g_logprob - g_entropy * entropy_chunk)[:, None] - g_entropy[:, None] * logp
         at_target = targets_chunk[:, None] == jnp.arange(head.shape[0])[None, :]
         d_logits = jnp.exp(logp) * factor + jnp.where(at_target, g_logprob[:, None], 0.0)
-        d_hidden = d_logits @ wide_head
-        return head_gradient + d_logits.T @ hidden_chunk.astype(jnp.float32), d_hidden
+        d_logits = d_logits.astype(hidden.dtype)
+        d_hidden = constrain(_product("TV,VD->TD", d_logits, whole_head), ("tokens", None)).astype(hidden.dtype)
+        d_head = constrain(_product("TV,TD->VD", d_logits, hidden_chunk), HEAD)
+        return constrain(head_gradient + d_head, HEAD), d_hidden
 
     parts = (hidden, targets, entropy, logsumexp, *cotangents)
     head_gradient, d_hidden = jax.lax.scan(
         chunk, jnp.zeros(head.shape, jnp.float32), tuple(_split(part, chunk_tokens) for part in parts)
     )
-    d_hidden = _join(d_hidden, hidden.shape[0]).astype(hidden.dtype)
+    d_hidden = _join(d_hidden, hidden.shape[0])
     return d_hidden, head_gradient.astype(head.dtype), np.zeros(targets.shape, jax.dtypes.float0)
 
 
 _token_logprobs.defvjp(_forward, _backward)
 
 
-def _logits(hidden: Float[Array, "T D"], head: Float[Array, "V D"]) -> Float[Array, "T V"]:
-    return jnp.einsum("TD,VD->TV", hidden, head.astype(hidden.dtype), preferred_element_type=jnp.float32)
+def _chunk_logits(hidden: Float[Array, "T D"], head: Float[Array, "V D"]) -> Float[Array, "T V"]:
+    """Logits that each device makes of its own tokens and rows of the head."""
+    return constrain(logits(constrain(hidden, ("tokens", None)), head), ("tokens", "vocab"))
+
+
+def _whole(head: Float[Array, "V D"], dtype: Any) -> Float[Array, "V D"]:
+    """The head as an operand: brought together along its width once, and not once a chunk."""
+    return constrain(head.astype(dtype), ("vocab", None))
+
+
+def _product(equation: str, x: Array, y: Array) -> Array:
+    """A matrix product of operands of one dtype, summed in float32."""
+    precision = "highest" if x.dtype == jnp.float32 else None  # else a TPU would round them to bfloat16
+    return jnp.einsum(equation, x, y, preferred_element_type=jnp.float32, precision=precision)
 
 
 def _split(x: Array, chunk_tokens: int) -> Array:

@@ -34,6 +34,7 @@ def branch_logprobs(
     """
     hidden = forward_tree(params, config, trunk, trunk_mask, branches, branch_mask)[:, :, first - 1 : -1]
     axes = ("batch", "sequence", None)  # as a mesh splits branches: its devices each keep their tokens
-    figures = token_logprobs(merge(hidden, axes), qwen3.head(params), merge(branches[:, :, first:], axes), chunk_tokens)
+    flat, targets = merge(hidden.astype(config.head_dtype), axes), merge(branches[:, :, first:], axes)
+    figures = token_logprobs(flat, qwen3.head(params), targets, chunk_tokens)
     shape = hidden.shape[:-1]
     return unmerge(figures.logprob, shape, axes), unmerge(figures.entropy, shape, axes)

@@ -166,6 +166,20 @@ def block(config: Qwen3Config, layer_params: Params) -> Block:
     return nnx.merge(_block_graph(config), layer_params)
 
 
+def gathered_block(config: Qwen3Config, layer_params: Params) -> Block:
+    """`block` for many tokens: its weights in the compute dtype, each brought together on every device."""
+
+    def gather(weight: Array, axes: tuple[str, ...]) -> Array:
+        return mesh_lib.gather(weight.astype(config.dtype), axes[1:]) if "embed" in axes else weight
+
+    return block(config, jax.tree.map(gather, layer_params, _layer_axes(config)))
+
+
+@functools.lru_cache(maxsize=64)
+def _layer_axes(config: Qwen3Config) -> Params:
+    return param_axes(config, 2)["layers"]
+
+
 def init(config: Qwen3Config, vocab_size: int, key: PRNGKeyArray | Array) -> Params:
     """New parameters: a nested dict of arrays, those of the layers stacked on a first axis.
 
@@ -242,11 +256,6 @@ def embed(params: Params, config: Qwen3Config, tokens: Int[Array, "*B T"]) -> Fl
 def head(params: Params) -> Float[Array, "V D"]:
     """The output matrix: the embedding when tied."""
     return params.get("head", params["embed"])
-
-
-def logits(params: Params, hidden: Float[Array, "*B D"]) -> Float[Array, "*B V"]:
-    """Logits of states after the final norm, in float32."""
-    return jnp.einsum("...D,VD->...V", hidden, head(params).astype(hidden.dtype), preferred_element_type=jnp.float32)
 
 
 def final_norm(params: Params, config: Qwen3Config, x: Float[Array, "*B T D"]) -> Float[Array, "*B T D"]:

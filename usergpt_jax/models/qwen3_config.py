@@ -13,9 +13,16 @@ from usergpt_jax.models.rotary import RopeScaling
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
+LAYER_INPUT = "layer_input"  # what a layer's backward pass starts from, by the name that policies know
 REMAT = {
     "none": None,  # keep every intermediate
     "full": jax.checkpoint_policies.nothing_saveable,  # keep only each layer's input
+    "offload": jax.checkpoint_policies.save_and_offload_only_these_names(  # keep it in the host's memory
+        names_which_can_be_saved=[],
+        names_which_can_be_offloaded=[LAYER_INPUT],
+        offload_src="device",
+        offload_dst="pinned_host",
+    ),
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,  # keep results of weight matrices
 }
 
@@ -43,6 +50,7 @@ class Qwen3Config:
       attention_bias: whether query, key, value and output projections have biases.
       rope_scaling: how rotary frequencies are stretched; None: not at all.
       lora: low-rank terms beside the weights, which alone are trained; None: none, all weights are trained.
+      logits_dtype: of the operands of the head's matrix product, whose sums are float32; None: `compute_dtype`.
     """
 
     n_layers: int
@@ -61,6 +69,7 @@ class Qwen3Config:
     attention_bias: bool = False
     rope_scaling: RopeScaling | None = None
     lora: LoraConfig | None = None
+    logits_dtype: str | None = None
 
     def check(self) -> None:
         """Raises `InputError`, naming the key, when no such decoder exists."""
@@ -79,6 +88,9 @@ class Qwen3Config:
         ):
             if getattr(self, key) not in table:
                 raise InputError(f"config.model.{key}: expected one of {', '.join(table)}, got {getattr(self, key)!r}")
+        if self.logits_dtype is not None and self.logits_dtype not in DTYPES:
+            names = ", ".join(DTYPES)
+            raise InputError(f"config.model.logits_dtype: expected one of {names} or None, got {self.logits_dtype!r}")
         for section in (self.rope_scaling, self.lora):
             if section is not None:
                 section.check()
@@ -87,6 +99,11 @@ class Qwen3Config:
     def dtype(self) -> Any:
         """Dtype of matrix products."""
         return DTYPES[self.compute_dtype]
+
+    @property
+    def head_dtype(self) -> Any:
+        """Dtype of the operands of the head's matrix product."""
+        return DTYPES[self.logits_dtype or self.compute_dtype]
 
 
 def from_card(card: Mapping[str, Any]) -> Qwen3Config:

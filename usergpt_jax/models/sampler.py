@@ -95,6 +95,6 @@ def sample(
     prompts = decoding.Prompts(trunk, trunk_mask, prefixes, prefix_mask, keys, limits, stops)
     seats = decoding.read(params, config, prompts)
     state = decoding.begin(config, seats, rows, G * C, M)
-    state = state._replace(slots=decoding.draw(params, seats, state.slots, rows, sampling.drawing))
+    state = state._replace(slots=decoding.draw(params, config, seats, state.slots, rows, sampling.drawing))
     drawn = decoding.draw_until(params, config, state, rows, sampling.drawing, 0).slots.samples
     return Samples(*(part.reshape(B, G, C, *part.shape[2:]) for part in drawn))

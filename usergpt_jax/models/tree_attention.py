@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
 
 from usergpt_jax.core.mesh import constrain, on_shards
 from usergpt_jax.models import attention, blockwise, qwen3, shares
 from usergpt_jax.models.qwen3 import Params, Qwen3Config
-from usergpt_jax.models.qwen3_config import REMAT
+from usergpt_jax.models.qwen3_config import LAYER_INPUT, REMAT
 
 # Measured on 2 CPU cores: up to this depth a straight line of layers beats a scan, which stacks its residuals.
 STRAIGHT_LAYERS = 4
@@ -143,7 +144,8 @@ def _apply_layer(
     n_shares = x.shape[1]
     (B, P), (_, G, R) = tree.trunk_mask.shape, tree.branch_mask.shape
     P //= n_shares
-    block = qwen3.block(config, layer)
+    x = checkpoint_name(x, LAYER_INPUT)
+    block = qwen3.gathered_block(config, layer)
     normed = block.norm_in(x)
     k, v = block.keys_values(normed, tree.rotation)
     late = jax.tree.map(lambda part: part[:, :, drop:], tree.rotation)

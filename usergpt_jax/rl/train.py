@@ -19,7 +19,7 @@ from tqdm import tqdm
 from usergpt_jax.core import mesh as mesh_lib
 from usergpt_jax.core.config import require_positive
 from usergpt_jax.core.metrics import MetricWriter
-from usergpt_jax.core.optimizer import OptimizerConfig, make_optimizer
+from usergpt_jax.core.optimizer import OptimizerConfig, init_state, jit_step, make_optimizer
 from usergpt_jax.core.resume import Preempted, StateStore, catch_sigterm
 from usergpt_jax.corpus.batches import Encoder
 from usergpt_jax.models import lora
@@ -135,7 +135,7 @@ def update(
     (_, parts), grads = jax.value_and_grad(loss, has_aux=True)(trained)
     updates, state = optimizer.update(grads, state, trained)
     trained: Params = optax.apply_updates(trained, updates)  # type: ignore[assignment]
-    return lora.join(trained, frozen), state, parts, optax.global_norm(grads)
+    return lora.join(trained, frozen), state, parts, optax.tree.norm(grads)
 
 
 def train(
@@ -153,15 +153,26 @@ def train(
       Preempted: SIGTERM came; the state is saved.
       FloatingPointError: a metric is NaN or infinite; the message names the step.
     """
-    reference, first = jax.tree.map(jnp.copy, params), len(policy.question)
+    first = len(policy.question)
+    reference = jax.tree.map(jnp.copy, lora.split(params)[0])  # the rest of the reference is never trained
     optimizer = make_optimizer(cfg.optimizer, cfg.n_steps)
-    state = jax.jit(optimizer.init)(lora.split(params)[0])
+    state = init_state(optimizer, lora.split(params)[0])
     store = StateStore(folder / "state", cfg.save_every_steps)
     start = 0
     if (restored := store.restore({"params": params, "state": state})) is not None:
         start, arrays, position = restored
         params, state = arrays["params"], arrays["state"]
         prompts.set_state(position)
+    update_fn = functools.partial(
+        update,
+        config=policy.config,
+        optimizer=optimizer,
+        first=first,
+        chunk_tokens=cfg.chunk_tokens,
+        clip_ratio=cfg.clip_ratio,
+        kl_weight=cfg.kl_weight,
+    )
+    update_fn = jit_step(update_fn, params, state)
     progress = tqdm(total=cfg.n_steps, initial=start, desc="df_grpo", unit="step")
     with MetricWriter(folder, start) as writer, catch_sigterm() as preemption, progress, jax.set_mesh(mesh):
         for step in range(start + 1, cfg.n_steps + 1):
@@ -170,20 +181,13 @@ def train(
             batch = mesh_lib.shard_batch(mesh, batch)
             tokens = (batch.trunk, batch.trunk_mask, batch.branches, batch.branch_mask)
             reference_logprob, _ = _reference(
-                reference, policy.config, *tokens, first=first, chunk_tokens=cfg.chunk_tokens
-            )
-            params, state, parts, grad_norm = update(
-                params,
-                state,
-                reference_logprob,
-                batch,
-                config=policy.config,
-                optimizer=optimizer,
+                lora.join(reference, lora.split(params)[1]),
+                policy.config,
+                *tokens,
                 first=first,
                 chunk_tokens=cfg.chunk_tokens,
-                clip_ratio=cfg.clip_ratio,
-                kl_weight=cfg.kl_weight,
             )
+            params, state, parts, grad_norm = update_fn(params, state, reference_logprob, batch)
             writer.write(
                 step, metrics | {k: float(v) for k, v in parts._asdict().items()} | {"grad_norm": float(grad_norm)}
             )

@@ -18,6 +18,7 @@ from usergpt_jax.models.qwen3_config import Qwen3Config
 _FREE = (
     "param_dtype",
     "compute_dtype",
+    "logits_dtype",
     "remat",
     "attention",
     "lora",

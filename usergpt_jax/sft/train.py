@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from usergpt_jax.core import mesh as mesh_lib
 from usergpt_jax.core.metrics import MetricWriter
-from usergpt_jax.core.optimizer import OptimizerConfig, make_optimizer
+from usergpt_jax.core.optimizer import OptimizerConfig, init_state, jit_step, make_optimizer
 from usergpt_jax.core.resume import Preempted, StateStore, catch_sigterm
 from usergpt_jax.corpus.trees import TreeBatch
 from usergpt_jax.models import lora
@@ -68,7 +68,7 @@ def train_step(
     (_, parts), grads = jax.value_and_grad(loss, has_aux=True)(trained)
     updates, state = optimizer.update(grads, state, trained)
     trained: Params = optax.apply_updates(trained, updates)  # type: ignore[assignment]
-    return lora.join(trained, frozen), state, parts, optax.global_norm(grads)
+    return lora.join(trained, frozen), state, parts, optax.tree.norm(grads)
 
 
 def train(
@@ -99,7 +99,7 @@ def train(
       FloatingPointError: the loss is NaN or infinite; the message names the step.
     """
     optimizer = make_optimizer(train_config.optimizer, train_config.n_steps)
-    state = jax.jit(optimizer.init)(lora.split(params)[0])
+    state = init_state(optimizer, lora.split(params)[0])
     store = StateStore(folder / "state", train_config.save_every_steps)
     start = 0
     if (restored := store.restore({"params": params, "state": state})) is not None:
@@ -113,6 +113,7 @@ def train(
         first_output=first_output,
         chunk_tokens=train_config.chunk_tokens,
     )
+    step_fn = jit_step(step_fn, params, state)
     pending: tuple[int, Any] | None = None  # metrics are read one step late, so that the device never waits for them
     progress = tqdm(total=train_config.n_steps, initial=start, desc=name, unit="step")
     with MetricWriter(folder, start) as writer, catch_sigterm() as preemption, progress, jax.set_mesh(mesh):

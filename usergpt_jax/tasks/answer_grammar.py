@@ -9,7 +9,6 @@ something visible. All text is valid UTF-8. Escapes are JSON's but for \u, which
 """
 
 import json
-from collections.abc import Sequence
 
 from usergpt_jax.corpus.byte_automaton import END, REFUSED, Builder, ByteAutomaton
 from usergpt_jax.corpus.token_automaton import lift
@@ -22,37 +21,31 @@ _ESCAPED, _ESCAPED_VISIBLE = '"\\/bfnrt', '"\\/'
 _WIDE_SPACES = [chr(code) for code in range(0x80, 0x3001) if chr(code).isspace()]
 
 
-def tag_grammar(tokenizer: Tokenizer, vocab_size: int, tags: Sequence[Tag]) -> Grammar:
-    """The grammar of the answers to tag questions; `start[g]` belongs to `tags[g]`.
+def task_grammar(tokenizer: Tokenizer, vocab_size: int, schema: TagSchema) -> Grammar:
+    """The grammar of all outputs: `start[g]` is that of the g-th tag, the last one that of the summary.
 
     Args:
       tokenizer: of the model.
       vocab_size: V of the model.
-      tags: what is asked.
+      schema: what is asked.
     """
-    return lift(tag_automaton(tags), tokenizer, vocab_size)
+    return lift(task_automaton(schema), tokenizer, vocab_size)
 
 
-def summary_grammar(tokenizer: Tokenizer, vocab_size: int, schema: TagSchema) -> Grammar:
-    """The grammar of the outputs of the summary task, with its one start."""
-    return lift(summary_automaton(schema), tokenizer, vocab_size)
-
-
-def tag_automaton(tags: Sequence[Tag]) -> ByteAutomaton:
-    """The outputs of `tag_prediction`, one start a tag."""
+def task_automaton(schema: TagSchema) -> ByteAutomaton:
+    """The outputs of `tag_prediction`, one start a tag, and last of `summary`."""
     builder = Builder()
     closing = builder.text("}" + ANSWER_END, END)
-    return builder.automaton(_output(builder, "{" + _key(tag.name), _value(builder, tag, closing)) for tag in tags)
+    tags = [_output(builder, "{" + _key(tag.name), _value(builder, tag, closing)) for tag in schema.tags]
+    return builder.automaton([*tags, _portrait(builder, schema)])
 
 
-def summary_automaton(schema: TagSchema) -> ByteAutomaton:
-    """The outputs of `summary`."""
-    builder = Builder()
-    portrait = _filled(builder, {'"': builder.text("}" + ANSWER_END, END)})
-    then = builder.text("}, " + _key("summary"), portrait)
+def _portrait(builder: Builder, schema: TagSchema) -> int:
+    text = _filled(builder, {'"': builder.text("}" + ANSWER_END, END)})
+    then = builder.text("}, " + _key("summary"), text)
     for i, tag in reversed(list(enumerate(schema.tags))):
         then = builder.text((", " if i else "") + _key(tag.name), _value(builder, tag, then))
-    return builder.automaton([_output(builder, '{"attributes": {', then)])
+    return _output(builder, '{"attributes": {', then)
 
 
 def _output(builder: Builder, opening: str, then: int) -> int:
