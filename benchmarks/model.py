@@ -61,7 +61,7 @@ class Ours:
         self._make = jax.jit(qwen3.init, static_argnums=(0, 1))
 
     def _fresh(self) -> list[Any]:
-        params = self._make(self.config, VOCAB, jax.random.key(0))
+        params = jax.device_put(self._make(self.config, VOCAB, jax.random.key(0)), jax.local_devices()[0])
         return [params, init_state(self.optimizer, params)]
 
     def flat_step(self, rows: int, length: int) -> Work:

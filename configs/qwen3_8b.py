@@ -28,7 +28,7 @@ def get_config() -> ConfigDict:
             "param_dtype": "float32",
             "compute_dtype": "bfloat16",
             "logits_dtype": "bfloat16",
-            "remat": "full",
+            "remat": "offload",  # layers' inputs to the host's memory; "full" keeps them on the chip
             "attention": "splash",
         }
     )
