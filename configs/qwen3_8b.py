@@ -36,4 +36,5 @@ def get_config() -> ConfigDict:
     config.sft.update({"init_from": "qwen3-8b", "lexical_init": False})
     config.sft.update({"trunk_tokens": 30_720, "tag_branches": 8, "tag_branch_tokens": 768})
     config.sft.update({"tag_batch_users": 32, "chunk_tokens": 32_768, "lr": 1e-5})
+    config.bench.users_at_once = 32  # a multiple of data x fsdp
     return config

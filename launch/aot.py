@@ -27,7 +27,7 @@ from usergpt_jax.core.config import to_dataclass
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.core.optimizer import OptimizerConfig, jit_step, make_optimizer, state_shapes
 from usergpt_jax.corpus.trees import TreeBatch
-from usergpt_jax.models import qwen3
+from usergpt_jax.models import lora, qwen3
 from usergpt_jax.models.qwen3_config import Qwen3Config
 from usergpt_jax.rl.loss import PolicyBatch
 from usergpt_jax.rl.train import update
@@ -94,7 +94,7 @@ def _shapes(config: ConfigDict, model: Qwen3Config, mesh: Any) -> tuple[Any, Any
     rates = OptimizerConfig(c.lr, c.warmup_frac, c.final_lr_frac, c.weight_decay, c.clip_norm)
     optimizer = make_optimizer(rates, max(c.n_steps))
     params = qwen3.sharded_shapes(model, VOCAB.value, mesh)
-    return optimizer, params, state_shapes(optimizer, params)
+    return optimizer, params, state_shapes(optimizer, lora.split(params)[0])
 
 
 def _array(mesh: Any, shape: tuple[int, ...], dtype: Any) -> Any:

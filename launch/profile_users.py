@@ -16,6 +16,7 @@ import polars as pl
 from usergpt_jax.core import launch
 from usergpt_jax.core.config import to_dataclass
 from usergpt_jax.core.errors import InputError
+from usergpt_jax.core.mesh import AXES, MeshConfig
 from usergpt_jax.corpus.tokenizer import Tokenizer
 from usergpt_jax.inference import choices, generate, profile
 from usergpt_jax.inference.generate import LoadedModel, UserLog
@@ -60,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     add("constrained", "draw only tokens that lead to a well-formed output", action="store_true")
     add("score_choices", "add the probability of each value of a closed tag", action="store_true")
     add("seed", "of sampling", type=int, default=0)
+    for axis in AXES:
+        add(axis, f"devices along the mesh axis {axis}", type=int, default=1)
     return parser
 
 
@@ -70,7 +73,7 @@ def _profile(args: argparse.Namespace) -> None:
     files, _ = log_files.find(args.events)
     profile.check_writable(args.out, (args.map, args.salt_file, *(file.path for file in files)))
     mapping = load_map(args.map)
-    model = generate.load_model(args.model)
+    model = generate.load_model(args.model, MeshConfig(**{axis: getattr(args, axis) for axis in AXES}))
     semantize = to_dataclass(SemantizeConfig, {**model.semantize, "workers": 1}, "semantize")
     semantize = dataclasses.replace(semantize, as_of=args.as_of)
     salt = read_log.load_salt(args.salt_file) if args.salt_file else b""
@@ -94,8 +97,11 @@ def _add_probabilities(
 ) -> None:
     """Adds to each closed tag `probabilities`: value -> probability, likeliest first, those of at least 1 %."""
     logs = [UserLog(user.user_id, user.mub) for user in users]
-    size = min(config.users_at_once, len(logs))
-    thoughts = choices.sample_thoughts(model, logs, config.n_samples, size, config.seed, "reasonings")
+    size = profile.held_at_once(config, len(logs), model.mesh)
+    thoughts = choices.sample_thoughts(
+        model, logs, config.n_samples,
+        users_at_once=size, samples_at_once=config.samples_at_once, seed=config.seed, label="reasonings",
+    )  # fmt: skip
     for persona, found in zip(personas, choices.score_tags(model, logs, thoughts, size, "choices"), strict=True):
         for name, values in found.items():
             ranked = sorted(values.items(), key=lambda item: -item[1])

@@ -99,7 +99,9 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> ConfigDict:
         "encoder": "",
     }
     split = {"seed": 0, "sft_frac": 0.6, "rl_frac": 0.2, "bench_frac": 0.2}
-    return ConfigDict({"run_dir": str(run), "seed": 0, "tag_schema": "hpr18", "bench": bench, "split": split})
+    mesh = {"data": 1, "fsdp": 1, "tensor": 1, "context": 1}
+    top = {"run_dir": str(run), "seed": 0, "tag_schema": "hpr18"}
+    return ConfigDict({**top, "mesh": mesh, "bench": bench, "split": split})
 
 
 def read_results(config: ConfigDict) -> list[dict[str, object]]:

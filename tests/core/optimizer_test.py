@@ -33,3 +33,27 @@ def test_parameters_without_a_mesh_have_a_state_beside_them():
     params = {"w": jnp.ones((2, 3))}
     state = init_state(OPTIMIZER, params)
     assert {leaf.sharding for leaf in jax.tree.leaves(state)} == {params["w"].sharding}
+
+
+def test_the_first_step_learns_and_the_rate_rises_to_its_peak():
+    optimizer = make_optimizer(OptimizerConfig(1e-2, 0.5, 0.1, 0.0, 1.0), 4)
+    params = {"w": jnp.ones(3)}
+    state, steps = init_state(optimizer, params), []
+    for _ in range(4):
+        updates, state = optimizer.update({"w": jnp.ones(3)}, state, params)
+        steps.append(-float(updates["w"][0]))
+    # Adam moves by the rate when gradients are alike: 1/3, 2/3 and all of it, then on the way down to a tenth.
+    np.testing.assert_allclose(steps[:3], [1e-2 / 3, 2e-2 / 3, 1e-2], rtol=1e-4)
+    assert 1e-3 < steps[3] < 1e-2
+
+
+def test_moments_of_parameters_with_one_last_name_are_told_apart():
+    mesh = mesh_lib.make_mesh(dataclasses.replace(ONE, fsdp=2))
+    split, whole = (jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes)) for axes in (("fsdp",), ()))
+    params = {"z": {"q": jax.device_put(jnp.ones((2, 3)), split)}, "q": jax.device_put(jnp.ones(3), whole)}
+    (adam,) = [
+        part
+        for part in jax.tree.leaves(init_state(OPTIMIZER, params), is_leaf=lambda x: hasattr(x, "mu"))
+        if hasattr(part, "mu")
+    ]
+    assert (adam.mu["z"]["q"].sharding, adam.mu["q"].sharding) == (split, whole)

@@ -125,5 +125,5 @@ def test_branches_are_as_few_as_hold_what_stands_before_the_choices(either):
 def test_thoughts_are_those_of_well_formed_outputs(model):
     texts = [["no output", tag_prediction.target(tag, NA, "tea (L1)")] for tag in HPR18.tags]
     assert choices.thoughts_of(HPR18, texts) == {tag.name: [f"{tag.name}: tea (L1)"] for tag in HPR18.tags}
-    drawn = choices.sample_thoughts(model, USERS[:1], 2, 1, 0, "test")
+    drawn = choices.sample_thoughts(model, USERS[:1], 2, users_at_once=1, samples_at_once=0, seed=0, label="test")
     assert [list(thoughts) for thoughts in drawn] == [list(HPR18.names)]

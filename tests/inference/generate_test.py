@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from tests.inference.tiny_model import TINY
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.core.mesh import MeshConfig
 from usergpt_jax.inference import generate
@@ -98,6 +99,12 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
         ("tag_schema", "hpr99", "'hpr99' is not one of hpr18"),
         ("vocab_size", 10, "the tokenizer has .* ids, the model 10"),
         ("prompt", {"colour": 1}, "not a card of this program"),
+        (
+            "model",
+            {**TINY, "attention": "flash"},
+            r"attention: expected one of blockwise, splash, reference, got 'flash'",
+        ),
+        ("model", {**TINY, "rope_theta": 1.0}, r"rope_theta: expected above 1"),
     ],
 )
 def test_a_card_that_does_not_fit_is_refused(model_folder: pathlib.Path, tmp_path, key, value, message):
@@ -127,3 +134,28 @@ def test_a_mesh_that_does_not_divide_the_users_is_refused(model_folder):
 def test_a_mesh_gives_the_same_answers(model, model_folder):
     split = generate.load_model(model_folder, MeshConfig(data=2, fsdp=1, tensor=1, context=1))
     assert ask(split, USERS, users_at_once=4) == ask(model, USERS)
+
+
+def test_a_model_trained_with_the_tpu_kernel_answers_anywhere(model, model_folder, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(model_folder, folder)
+    card = json.loads((folder / "card.json").read_text())
+    card["model"]["attention"] = "splash"
+    (folder / "card.json").write_text(json.dumps(card))
+    assert ask(generate.load_model(folder), USERS[:1]) == ask(model, USERS[:1])
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("card.json", "card.json: not JSON"),
+        ("tokenizer/sentencepiece.model", "not a tokenizer of this program"),
+        ("tokenizer/tokenizer_kind.json", "not a tokenizer of this program"),
+    ],
+)
+def test_a_damaged_file_is_refused(model_folder, tmp_path, file, message):
+    folder = tmp_path / "model"
+    shutil.copytree(model_folder, folder)
+    (folder / file).write_text("{")
+    with pytest.raises(InputError, match=message):
+        generate.load_model(folder)

@@ -20,7 +20,7 @@ from usergpt_jax.models import qwen3, tree_attention
         ({"head_dim": 5}, "even number, got 5"),
         ({"compute_dtype": "float64"}, "expected one of float32, bfloat16, got 'float64'"),
         ({"logits_dtype": "float16"}, "logits_dtype: expected one of float32, bfloat16 or None, got 'float16'"),
-        ({"remat": "some"}, "expected one of none, full, dots"),
+        ({"remat": "some"}, "expected one of none, full, offload, dots"),
     ],
 )
 def test_an_impossible_decoder_is_refused_by_key(change, message):

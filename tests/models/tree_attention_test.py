@@ -92,7 +92,7 @@ def test_scanned_layers_equal_straight_layers(monkeypatch):
     np.testing.assert_allclose(masked(scanned, trees), masked(straight, trees), atol=1e-4)
 
 
-@pytest.mark.parametrize("remat", ["full", "dots"])
+@pytest.mark.parametrize("remat", ["full", "offload", "dots"])
 @pytest.mark.parametrize("config", [tiny.CONFIG, tiny.DEEP], ids=["straight", "scanned"])
 def test_remat_changes_no_gradient(config, remat):
     params, trees = tiny.params(config), tiny.trees(batch=2)

@@ -196,6 +196,7 @@ def test_a_character_must_be_whole_before_the_text_goes_on(tokenizer, tag_gramma
         *(("interests", value) for value in ('""', '" "', '" a"', '"a,b"', '"a, "', '", a"', '"a, , b"')),
         *(("interests", value) for value in ('"a, b, c, d, e, f"', r'"\u0020"', r'"\n"', '"a\nb"', '"\u3000"')),
         *(("interests", value) for value in ('"\u2003a"', '"</answer>"', '"<think>"', '"a"b"', r'"\x"', '"\\"')),
+        ("interests", r'"<\/answer>"'),
         *(("resident_city", value) for value in ('"Rome, Paris"', '["Rome"]', '"a<|im_end|>"')),
     ],
 )
@@ -206,7 +207,7 @@ def test_what_is_no_value_is_refused(name, value_json):
 @pytest.mark.parametrize(
     ("name", "value_json"),
     [
-        *(("interests", value) for value in (r'"\""', r'"a\nb"', r'"a\\, \/"', '"I <3 tea, <th"', '"<<think"')),
+        *(("interests", value) for value in (r'"\""', r'"a\nb"', r'"a\\, b"', '"I <3 tea, <th"', '"<<think"')),
         *(("interests", value) for value in ('"NA"', '"a, b, c, d, e"', '"茶\u3000🍵"', '"a\u00a0"')),
     ],
 )

@@ -14,6 +14,7 @@ from usergpt_jax.bench import baselines, features, items, measure, metrics, scor
 from usergpt_jax.bench.items import Item
 from usergpt_jax.core.config import run_config, to_dataclass, to_plain
 from usergpt_jax.core.errors import InputError
+from usergpt_jax.core.mesh import MeshConfig
 from usergpt_jax.core.run_dir import MANIFEST, open_stage
 from usergpt_jax.corpus.split import SplitConfig
 from usergpt_jax.corpus.tokenizer import Tokenizer, load_tokenizer
@@ -102,6 +103,7 @@ def run(config: ConfigDict, on_change: str) -> None:
     top = run_config(config)
     section = to_dataclass(BenchConfig, config.bench, "bench")
     split = to_dataclass(SplitConfig, config.split, "split")
+    mesh = to_dataclass(MeshConfig, config.mesh, "mesh")
     schema = tag_schema(top.tag_schema)
     root = pathlib.Path(top.run_dir)
     encoder = load_encoder(section.encoder) if section.encoder else None
@@ -129,7 +131,7 @@ def run(config: ConfigDict, on_change: str) -> None:
     tokenizer = load_tokenizer(root / "2_mub" / "tokenizer")
     names = [name for name, folder in MODELS.items() if (root / folder).is_dir()]
     for name in names:
-        outputs[name] = sample_outputs(generate.load_model(root / MODELS[name]), bench, section, top.seed, name)
+        outputs[name] = sample_outputs(generate.load_model(root / MODELS[name], mesh), bench, section, top.seed, name)
     write_outputs(stage.path / "outputs.jsonl.gz", schema, bench, outputs)
     if isinstance(similar, EncoderSimilarity):
         similar.learn(_items_said(schema, bench, outputs))

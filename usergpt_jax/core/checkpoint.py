@@ -34,12 +34,15 @@ def load_card(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """The card of a model folder.
 
     Raises:
-      InputError: there is no model in the folder.
+      InputError: there is no model in the folder, or its card is damaged.
     """
     path = pathlib.Path(folder) / _CARD
     if not path.exists():
         raise InputError(f"{folder}: no model here; expected {_CARD}")
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON: {error}") from None
 
 
 def load_params(folder: str | os.PathLike[str], like: Any) -> Any:

@@ -15,7 +15,7 @@ class OptimizerConfig:
 
     Attributes:
       lr: peak learning rate.
-      warmup_frac: share of the steps over which the rate rises from zero.
+      warmup_frac: share of the steps over which the rate rises; the first step already learns.
       final_lr_frac: rate at the last step as a share of the peak.
       weight_decay: decoupled, on matrices only.
       clip_norm: largest global gradient norm.
@@ -32,7 +32,11 @@ def make_optimizer(config: OptimizerConfig, n_steps: int) -> optax.GradientTrans
     """The optimizer for a run of `n_steps`."""
     warmup = min(max(1, round(config.warmup_frac * n_steps)), max(n_steps - 1, 1))
     schedule = optax.warmup_cosine_decay_schedule(
-        0.0, config.lr, warmup, max(n_steps, warmup + 1), end_value=config.lr * config.final_lr_frac
+        config.lr / (warmup + 1),
+        config.lr,
+        warmup,
+        max(n_steps, warmup + 1),
+        end_value=config.lr * config.final_lr_frac,
     )
     return optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
@@ -63,7 +67,7 @@ def state_shardings(optimizer: optax.GradientTransformation, params: optax.Param
 
     def leaf(path: tuple[Any, ...], _: Any) -> Any:
         name = jax.tree_util.keystr(path)
-        return next((sharding for end, sharding in shardings.items() if name.endswith(end)), everywhere)
+        return shardings.get(max((end for end in shardings if name.endswith(end)), key=len, default=""), everywhere)
 
     return jax.tree_util.tree_map_with_path(leaf, jax.eval_shape(optimizer.init, params))
 

@@ -216,13 +216,16 @@ def load_tokenizer(folder: str | os.PathLike[str]) -> Tokenizer:
     """Loads a tokenizer that `save` wrote, or a Hugging Face one from its own folder.
 
     Raises:
-      InputError: the folder holds no tokenizer.
+      InputError: the folder holds no tokenizer, or a damaged one.
     """
     folder = pathlib.Path(folder)
     kind_file = folder / _KIND_FILE
-    kind = json.loads(kind_file.read_text(encoding="utf-8"))["kind"] if kind_file.exists() else "huggingface"
-    if kind == "sentencepiece":
-        return SentencePieceTokenizer((folder / _MODEL_FILE).read_bytes())
+    try:
+        kind = json.loads(kind_file.read_text(encoding="utf-8"))["kind"] if kind_file.exists() else "huggingface"
+        if kind == "sentencepiece":
+            return SentencePieceTokenizer((folder / _MODEL_FILE).read_bytes())
+    except (ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
+        raise InputError(f"{folder}: not a tokenizer of this program: {error}") from None
     if not (folder / "tokenizer.json").exists() and not (folder / "tokenizer_config.json").exists():
         raise InputError(f"{folder}: no tokenizer here; expected {_MODEL_FILE} or tokenizer.json")
     return HuggingFaceTokenizer(folder)

@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
+from usergpt_jax.core import mesh as mesh_lib
+from usergpt_jax.core.errors import InputError
 from usergpt_jax.corpus.tokenizer import ANSWER, ANSWER_END, THINK, THINK_END, Tokenizer
 from usergpt_jax.corpus.trees import encode_trunk, pad_rows
 from usergpt_jax.inference import generate
@@ -59,7 +61,14 @@ def closed_tags(schema: TagSchema) -> tuple[Tag, ...]:
 
 
 def sample_thoughts(
-    model: LoadedModel, users: Sequence[UserLog], n_thoughts: int, users_at_once: int, seed: int, label: str
+    model: LoadedModel,
+    users: Sequence[UserLog],
+    n_thoughts: int,
+    *,
+    users_at_once: int,
+    samples_at_once: int,
+    seed: int,
+    label: str,
 ) -> list[dict[str, list[str]]]:
     """Reasonings of each user about each tag, drawn from the model as it is: temperature 1, nothing cut off.
 
@@ -70,13 +79,21 @@ def sample_thoughts(
       users: whom to ask about.
       n_thoughts: reasonings a tag.
       users_at_once: users held at once.
+      samples_at_once: reasonings a user drawn at once; 0: as many as are busy until the longest ends.
       seed: another seed gives other reasonings.
       label: of the progress bar.
     """
     *questions, _ = generate.task_questions(model, n_thoughts, 1)
     drawing = Drawing(temperature=1.0, top_k=0, top_p=1.0)
     texts = generate.ask(
-        model, users, questions, drawing, users_at_once=users_at_once, samples_at_once=0, seed=seed, label=label
+        model,
+        users,
+        questions,
+        drawing,
+        users_at_once=users_at_once,
+        samples_at_once=samples_at_once,
+        seed=seed,
+        label=label,
     )
     return [thoughts_of(model.schema, by_tag) for by_tag in texts]
 
@@ -93,14 +110,21 @@ def score_tags(
         no evidence, after which a model answers NA.
       users_at_once: users scored at once.
       label: of the progress bar.
+
+    Raises:
+      InputError: there are not as many thoughts as users, or the mesh does not divide the users held at once.
     """
+    if len(thoughts) != len(users) or users_at_once < 1:
+        raise InputError(f"{len(users)} users, {len(thoughts)} of thoughts, {users_at_once} at once: expected as many")
+    mesh_lib.sharding(model.mesh, (users_at_once,), ("batch",), "users held at once")
     tags = closed_tags(model.schema)
     found: list[Probabilities] = []
     with tqdm(total=len(users), desc=label, unit="user") as bar:
         for start in range(0, len(users), users_at_once):
             part = slice(start, start + users_at_once)
             sheets = [_sheet(model, tags, given) for given in thoughts[part]]
-            found += _score_batch(model, users[part], sheets, users_at_once)
+            with jax.set_mesh(model.mesh):
+                found += _score_batch(model, users[part], sheets, users_at_once)
             bar.update(len(users[part]))
     return found
 

@@ -22,7 +22,7 @@ from usergpt_jax.corpus.trees import encode_trunk
 from usergpt_jax.inference import tree_queue
 from usergpt_jax.models import qwen3
 from usergpt_jax.models.grammar import Grammar
-from usergpt_jax.models.qwen3_config import from_card
+from usergpt_jax.models.qwen3_config import for_inference, from_card
 from usergpt_jax.models.sampling import Drawing
 from usergpt_jax.schema import TagSchema
 from usergpt_jax.tags import tag_schema
@@ -103,7 +103,7 @@ def load_model(path: str | pathlib.Path, mesh_config: MeshConfig = ONE_DEVICE) -
     folder = model_folder(path)
     card = checkpoint.load_card(folder)
     try:
-        config = from_card(card["model"])
+        config = for_inference(from_card(card["model"]))
         prompt = PromptConfig(**card["prompt"])
         vocab_size, schema_name = card["vocab_size"], card["tag_schema"]
         fields = {

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jax.sharding import Mesh
 
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.inference import generate
@@ -86,7 +87,7 @@ def profile(model: LoadedModel, users: Sequence[UserMub], config: ProfileConfig)
         [UserLog(user.user_id, user.mub) for user in users],
         generate.task_questions(model, config.n_samples, config.n_samples),
         config.drawing,
-        users_at_once=min(config.users_at_once, max(len(users), 1)),
+        users_at_once=held_at_once(config, len(users), model.mesh),
         samples_at_once=config.samples_at_once,
         seed=config.seed,
         label="personas",
@@ -98,6 +99,12 @@ def profile(model: LoadedModel, users: Sequence[UserMub], config: ProfileConfig)
         persona = consolidate(schema, user.mub, outputs, summaries, config.min_confidence)
         personas.append(to_json(user, persona, len(model.tokenizer.encode(persona.summary))))
     return personas
+
+
+def held_at_once(config: ProfileConfig, n_users: int, mesh: Mesh) -> int:
+    """Users held at once: no more than there are, in whole rows of the mesh."""
+    row = mesh.shape["data"] * mesh.shape["fsdp"]
+    return min(config.users_at_once, -(-max(n_users, 1) // row) * row)
 
 
 def to_json(user: UserMub, persona: Persona, summary_tokens: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from usergpt_jax.core.mesh import MeshConfig, make_mesh
 from usergpt_jax.corpus.trees import pad_rows
 from usergpt_jax.corpus.word_pieces import WordPieces, load_word_pieces
 from usergpt_jax.models import qwen3, sampler
-from usergpt_jax.models.qwen3_config import from_card
+from usergpt_jax.models.qwen3_config import for_inference, from_card
 from usergpt_jax.models.sampler import SamplingConfig
 from usergpt_jax.tasks import pointing, refinement
 
@@ -69,7 +69,7 @@ def load_refiner(path: str | pathlib.Path) -> LoadedRefiner:
         raise InputError(f"{path}: no refiner here; expected card.json or refiner/model, made by launch/refiner.py")
     card = checkpoint.load_card(folder)
     try:
-        config, vocab_size = from_card(card["model"]), card["vocab_size"]
+        config, vocab_size = for_inference(from_card(card["model"])), card["vocab_size"]
         title_tokens, task = card["title_tokens"], card["task"]
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder / 'card.json'}: not a card of a refiner: {error}") from None

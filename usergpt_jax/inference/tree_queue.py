@@ -124,6 +124,10 @@ def answers(
     """
     for part in (size, drawing, *asked):
         part.check()
+    if not asked:
+        raise InputError("expected at least one question")
+    if grammar is not None and len(grammar.start) != len(asked):
+        raise InputError(f"a form of {len(grammar.start)} answers for {len(asked)} questions")
     table = _Questions(asked, grammar)
     buckets = np.array(size.buckets())
     lengths = [len(user.trunk) for user in users]

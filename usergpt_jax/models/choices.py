@@ -56,7 +56,10 @@ def score_choices(
     hidden = forward_tree(params, config, trunk, trunk_mask, branches, branch_mask)
     read = jax.vmap(lambda states, branch, place: states[branch, place])(hidden, choices.branch, choices.place - 1)
     figures = token_logprobs(
-        read.reshape(-1, read.shape[-1]), qwen3.head(params), choices.token.reshape(-1), chunk_tokens
+        read.reshape(-1, read.shape[-1]).astype(config.head_dtype),
+        qwen3.head(params),
+        choices.token.reshape(-1),
+        chunk_tokens,
     )
     logprob = jnp.where(choices.counted, figures.logprob.reshape(choices.token.shape), 0.0).sum(axis=-1)
     return _normalised(logprob, choices.group, jnp.any(choices.counted, axis=-1))

@@ -76,6 +76,8 @@ class Qwen3Config:
         for key in ("n_layers", "d_model", "d_ff", "n_heads", "n_kv_heads", "head_dim", "rope_theta", "norm_eps"):
             if getattr(self, key) <= 0:
                 raise InputError(f"config.model.{key}: expected above 0, got {getattr(self, key)}")
+        if self.rope_theta <= 1:
+            raise InputError(f"config.model.rope_theta: expected above 1, got {self.rope_theta}")
         if self.n_heads % self.n_kv_heads:
             raise InputError(f"config.model.n_kv_heads: {self.n_kv_heads} does not divide n_heads = {self.n_heads}")
         if self.head_dim % 2:
@@ -106,17 +108,36 @@ class Qwen3Config:
         return DTYPES[self.logits_dtype or self.compute_dtype]
 
 
+def check_device(config: Qwen3Config) -> None:
+    """Raises `InputError` when the attention's path does not run on this machine's devices."""
+    if config.attention == "splash" and jax.default_backend() != "tpu":
+        raise InputError(
+            f"config.model.attention: 'splash' runs on TPU alone, and this is a {jax.default_backend()}; "
+            "expected 'blockwise', which computes the same"
+        )
+
+
+def for_inference(config: Qwen3Config) -> Qwen3Config:
+    """The decoder with a path of attention that this machine has; which one it was trained with does not matter."""
+    if config.attention == "splash" and jax.default_backend() != "tpu":
+        return dataclasses.replace(config, attention="blockwise")
+    return config
+
+
 def from_card(card: Mapping[str, Any]) -> Qwen3Config:
     """The decoder that a model's card describes.
 
     Raises:
       TypeError: it describes none.
+      InputError: it describes an impossible one; the message names the key.
     """
     scaling, lora = card.get("rope_scaling"), card.get("lora")
-    return Qwen3Config(
+    config = Qwen3Config(
         **{
             **card,
             "rope_scaling": RopeScaling(**scaling) if scaling else None,
             "lora": LoraConfig(**{**lora, "targets": tuple(lora["targets"])}) if lora else None,
         }
     )
+    config.check()
+    return config

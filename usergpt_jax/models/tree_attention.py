@@ -82,9 +82,10 @@ def forward_flat(
 ) -> Float[Array, "B T D"]:
     """Hidden states of plain causal sequences, right padded, after the final norm."""
     B, T = tokens.shape
-    no_branches = jnp.zeros((B, 0, 1), tokens.dtype), jnp.zeros((B, 0, 1), bool)
-    trunk, trunk_mask, *branches = shares.padded(tokens, mask, *no_branches)
-    hidden, _ = _run(params, config, trunk, branches[0], layout(config, trunk_mask, branches[1]), keep_trunk=True)
+    trunk, trunk_mask, branches, branch_mask = shares.padded(
+        tokens, mask, jnp.zeros((B, 0, 1), tokens.dtype), jnp.zeros((B, 0, 1), bool)
+    )
+    hidden, _ = _run(params, config, trunk, branches, layout(config, trunk_mask, branch_mask), keep_trunk=True)
     return shares.in_order(qwen3.final_norm(params, config, hidden))[:, :T]
 
 

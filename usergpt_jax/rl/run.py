@@ -14,7 +14,7 @@ from usergpt_jax.corpus.batches import Encoder
 from usergpt_jax.corpus.records import TreeSource
 from usergpt_jax.corpus.tokenizer import load_tokenizer
 from usergpt_jax.models import qwen3
-from usergpt_jax.models.qwen3_config import from_card
+from usergpt_jax.models.qwen3_config import check_device, from_card
 from usergpt_jax.models.sampler import SamplingConfig
 from usergpt_jax.rl.advantage import ADVANTAGE
 from usergpt_jax.rl.reward import RewardConfig
@@ -73,6 +73,7 @@ def run(config: ConfigDict, on_change: str) -> None:
         return
     card = checkpoint.load_card(stage.run / START)
     model = from_card(card["model"])
+    check_device(model)
     mesh = mesh_lib.make_mesh(mesh_config)
     tokenizer = load_tokenizer(stage.run / START / "tokenizer")
     encoder = Encoder(tokenizer, tag_schema(card["tag_schema"]), PromptConfig(**card["prompt"]))

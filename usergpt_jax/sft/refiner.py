@@ -25,6 +25,7 @@ from usergpt_jax.corpus.trees import TreeBatch, TreeShape, tree_of
 from usergpt_jax.corpus.word_pieces import WordPieces, train_word_pieces
 from usergpt_jax.models import qwen3
 from usergpt_jax.models.qwen3 import Qwen3Config
+from usergpt_jax.models.qwen3_config import check_device
 from usergpt_jax.sft.title_augment import Augmenter, Example
 from usergpt_jax.sft.train import TrainConfig, train
 from usergpt_jax.tasks import pointing, refinement
@@ -86,6 +87,7 @@ def run(config: ConfigDict, on_change: str) -> None:
     model = to_dataclass(Qwen3Config, config.model, "model")
     mesh_config = to_dataclass(mesh_lib.MeshConfig, config.mesh, "mesh")
     model.check()
+    check_device(model)
     if model.lora is not None:
         raise InputError("config.model.lora: expected None; a refiner is trained from scratch, so all its weights are")
     stage = run_dir.open_stage(

@@ -18,6 +18,7 @@ from usergpt_jax.corpus.tokenizer import load_tokenizer
 from usergpt_jax.corpus.trees import TreeShape
 from usergpt_jax.models import qwen3
 from usergpt_jax.models.qwen3 import Params, Qwen3Config
+from usergpt_jax.models.qwen3_config import check_device
 from usergpt_jax.sft.start import start_params
 from usergpt_jax.sft.train import TrainConfig, train
 from usergpt_jax.tags import tag_schema
@@ -88,6 +89,7 @@ def run(config: ConfigDict, on_change: str) -> None:
     mesh_config = to_dataclass(mesh_lib.MeshConfig, config.mesh, "mesh")
     schema = tag_schema(top.tag_schema)
     model.check()
+    check_device(model)
     stage = run_dir.open_stage(
         top.run_dir,
         FOLDER,

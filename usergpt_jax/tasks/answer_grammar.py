@@ -5,7 +5,8 @@ r"""The form of an answer as an automaton: what `parse` accepts, written as `tar
     <think> any text </think><answer>{"attributes": {...}, "summary": "..."}</answer>
 
 The reasoning holds neither a think, an answer nor a turn mark. A free value is a JSON string whose items begin with
-something visible. All text is valid UTF-8. Escapes are JSON's but for \u, which only control characters need.
+something visible. All text is valid UTF-8. Escapes are JSON's but for \u, which only control characters
+need, and \/, which could spell a mark.
 """
 
 import json
@@ -17,7 +18,7 @@ from usergpt_jax.models.grammar import Grammar
 from usergpt_jax.schema import NA, Tag, TagSchema
 
 _MARKS = (THINK, THINK_END, ANSWER, ANSWER_END, IM_START, IM_END)
-_ESCAPED, _ESCAPED_VISIBLE = '"\\/bfnrt', '"\\/'
+_ESCAPED, _ESCAPED_VISIBLE = '"\\bfnrt', '"\\'  # not "/", by which a mark could be spelled otherwise
 _WIDE_SPACES = [chr(code) for code in range(0x80, 0x3001) if chr(code).isspace()]
 
 
