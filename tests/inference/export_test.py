@@ -34,7 +34,7 @@ def test_an_exported_model_reads_back_equal(model, model_folder, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, params, model.params)
 
 
-def test_low_rank_terms_are_merged_and_written_alone(model, model_folder, tmp_path):
+def test_low_rank_terms_are_merged_and_written_alone(model, model_folder, tmp_path, monkeypatch):
     terms = lora.LoraConfig(rank=2, alpha=4.0, targets=("q", "down"))
     params = lora.add(model.params, terms, jax.random.key(0))
     params["layers"] = {k: v + 0.1 if k.endswith("_lora_b") else v for k, v in params["layers"].items()}
@@ -54,6 +54,16 @@ def test_low_rank_terms_are_merged_and_written_alone(model, model_folder, tmp_pa
     assert len(load_file(made.adapter / "adapter_model.safetensors")) == 4 * TINY["n_layers"]
     fields = json.loads((made.adapter / "adapter_config.json").read_text())
     assert fields["base_model_name_or_path"] == "models/base"
+
+    def fail(*_):
+        raise OSError("no space left")
+
+    with pytest.raises(InputError, match="out-adapter: exists already"):
+        export(tmp_path / "model", tmp_path / "out", ONE, 10**9)
+    monkeypatch.setattr(hf_config, "write", fail)
+    with pytest.raises(InputError, match="no space left"):
+        export(tmp_path / "model", tmp_path / "other", ONE, 10**9)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("other")]
 
 
 def test_a_folder_that_exists_is_left_alone(model_folder, tmp_path):

@@ -1,4 +1,5 @@
 import importlib.util
+import os
 import pathlib
 import subprocess
 import sys
@@ -44,3 +45,29 @@ def test_flops_are_six_a_weight_and_token():
     width = c.n_layers * c.n_heads * c.head_dim
     assert alone == 6 * weights + 12 * width / 2
     assert branches == 3 * (6 * weights * 10 + 6 * tiny.VOCAB * c.d_model * 10 + 12 * width * 2 * 25 / 2)
+
+
+def test_both_steps_are_lowered_with_and_without_low_rank_terms():
+    code = """
+import dataclasses, functools, sys
+sys.path[:0] = ["launch"]
+import aot, jax
+from absl import flags
+from ml_collections import ConfigDict
+from tests.models import tiny
+from usergpt_jax.core.mesh import MeshConfig, make_mesh
+from usergpt_jax.models.lora import LoraConfig
+flags.FLAGS(["aot", f"--vocab={tiny.VOCAB}"])
+rates = {"lr": 1e-3, "warmup_frac": 0.1, "final_lr_frac": 0.1, "weight_decay": 0.1, "clip_norm": 1.0, "n_steps": (4,)}
+batch = {"tag_batch_users": 4, "trunk_tokens": 16, "tag_branches": 2, "tag_branch_tokens": 20, "chunk_tokens": 8}
+config = ConfigDict({"sft": {**rates, **batch}, "rl": {"grpo": {"clip_ratio": 0.2, "kl_weight": 0.1}}})
+mesh = make_mesh(MeshConfig(data=2, fsdp=2, tensor=2, context=1))
+with jax.set_mesh(mesh):
+    for lora in (None, LoraConfig(2, 4.0, ("q", "v"))):
+        for lower in (aot._sft, aot._df_grpo):
+            print(type(lower(config, dataclasses.replace(tiny.CONFIG, lora=lora), mesh)).__name__)
+"""
+    devices = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=devices)
+    assert done.stdout.split() == ["Lowered"] * 4, done.stderr

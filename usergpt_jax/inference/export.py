@@ -55,13 +55,14 @@ def export(
     tokenizer = load_tokenizer(folder / "tokenizer")
     model = _hf_model(card, folder, tokenizer)
     likes = qwen3.sharded_shapes(model.config, model.vocab_size, make_mesh(mesh_config))
-    adapter_folder = None
+    low_rank, adapter_folder = model.config.lora, pathlib.Path(out).with_name(f"{pathlib.Path(out).name}-adapter")
+    if low_rank is not None and adapter_folder.exists():
+        raise InputError(f"{adapter_folder}: exists already; choose another folder, or move it away")
     with new_folder(out) as partial:
         params = checkpoint.load_params(folder, likes)
-        if (terms := model.config.lora) is not None:
-            adapter_folder = pathlib.Path(out).with_name(f"{pathlib.Path(out).name}-adapter")
-            adapter.save(adapter_folder, params, terms, card[CARD_KEY]["path"])
-            params = lora.merge(params, terms)
+        terms = lora.split(params)[0]
+        if low_rank is not None:
+            params = lora.merge(params, low_rank)
             model = model._replace(config=dataclasses.replace(model.config, lora=None))
         weights.save(partial, params, max_shard_bytes)
         if jax.process_index() == 0:
@@ -69,7 +70,10 @@ def export(
             for file in sorted((folder / "tokenizer").iterdir()):
                 if file.name != _OWN:
                     shutil.copy2(file, partial / file.name)
-    return Exported(qwen3.n_params(params), isinstance(tokenizer, HuggingFaceTokenizer), adapter_folder)
+        if low_rank is not None:  # last, so that a failure before leaves neither folder
+            adapter.save(adapter_folder, terms, low_rank, card[CARD_KEY]["path"])
+    made = adapter_folder if low_rank is not None else None
+    return Exported(qwen3.n_params(params), isinstance(tokenizer, HuggingFaceTokenizer), made)
 
 
 def _hf_model(card: Mapping[str, Any], folder: pathlib.Path, tokenizer: Tokenizer) -> HfModel:
