@@ -71,7 +71,8 @@ def test_rows_are_those_of_the_batch_sampler(params, found):
     settings = sampler.SamplingConfig(2, 6, 1.0, 0, 1.0, stop_token=1)
     trunk, prefixes = jnp.array([USERS[2].trunk]), jnp.array([[[3, 4], [5, 6]]])
     keys = jax.random.fold_in(jax.random.key(SEED), USERS[2].number)[None]
-    batch = sampler.sample(params, tiny.CONFIG, trunk, trunk > 0, prefixes, prefixes > 0, keys, settings)
+    sample = jax.jit(sampler.sample, static_argnums=(1, 7))
+    batch = sample(params, tiny.CONFIG, trunk, trunk > 0, prefixes, prefixes > 0, keys, settings)
     np.testing.assert_array_equal(queued.tokens, np.asarray(batch.tokens).reshape(4, 6))
     np.testing.assert_allclose(queued.policy_logprob, np.asarray(batch.policy_logprob).reshape(4, 6), atol=1e-4)
 
@@ -117,14 +118,13 @@ def test_nothing_compiles_after_the_first_users(params):
     assert not later
 
 
-def test_trunks_are_padded_to_halves_of_the_longest(params, monkeypatch):
+def test_trunks_are_padded_to_halves_of_the_longest(params, found, monkeypatch):
     assert Size(3000, 1, 1).buckets() == [375, 750, 1500, 3000]
     assert Size(100, 1, 1).buckets() == [100]
-    whole = answers(params, trunk_tokens=64)
-    monkeypatch.setattr(tree_queue, "SHORTEST", 8)
-    assert Size(64, 1, 1).buckets() == [8, 16, 32, 64]
-    for user, samples in answers(params, trunk_tokens=64).items():
-        assert_equal(samples, whole[user])
+    monkeypatch.setattr(tree_queue, "SHORTEST", 20)
+    assert Size(40, 1, 1).buckets() == [20, 40]
+    for user, samples in answers(params).items():
+        assert_equal(samples, found[user])
 
 
 @pytest.mark.parametrize(
