@@ -9,6 +9,7 @@ counts. Prints one JSON line; a table goes to stderr. torch comes with the extra
 """
 
 import argparse
+import functools
 import json
 import statistics
 import sys
@@ -20,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from usergpt_jax.core.optimizer import init_state
+from usergpt_jax.core.optimizer import init_state, jit_step
 from usergpt_jax.corpus.trees import TreeBatch
 from usergpt_jax.models import blockwise, logprob, qwen3, sampler, tree_attention
 from usergpt_jax.models.policy import branch_logprobs
@@ -102,13 +103,11 @@ class Ours:
             jnp.broadcast_to(jnp.arange(branches.shape[2]) >= question, branches.shape),
         )
 
-        def train(params: qwen3.Params, state: optax.OptState) -> Any:
-            return train_step(
-                params, state, batch, config=self.config, optimizer=self.optimizer, first_output=question,
-                chunk_tokens=CHUNK_TOKENS,
-            )  # fmt: skip
-
-        return _carrying(train, carried)
+        step = functools.partial(
+            train_step, config=self.config, optimizer=self.optimizer, first_output=question, chunk_tokens=CHUNK_TOKENS
+        )
+        step = jit_step(step, *carried)
+        return _carrying(lambda params, state: step(params, state, batch), carried)
 
     def sample(self, prompts: int, length: int, samples: int, new_tokens: int) -> Work:
         """Samples of every prompt; the prompt is read once."""
@@ -136,14 +135,16 @@ class Ours:
             jnp.full(branches.shape, -8.3), jax.random.normal(jax.random.key(3), (groups, samples)),
             jnp.ones((groups, samples)),
         )  # fmt: skip
+        step = functools.partial(
+            update, config=self.config, optimizer=self.optimizer, first=1, chunk_tokens=CHUNK_TOKENS, clip_ratio=0.2,
+            kl_weight=0.01,
+        )  # fmt: skip
+        step = jit_step(step, *carried)
         score = jax.jit(branch_logprobs, static_argnames=("config", "first", "chunk_tokens"))
 
         def train(params: qwen3.Params, state: optax.OptState) -> Any:
             old, _ = score(reference, self.config, *batch[:4], first=1, chunk_tokens=CHUNK_TOKENS)
-            return update(
-                params, state, old, batch, config=self.config, optimizer=self.optimizer, first=1,
-                chunk_tokens=CHUNK_TOKENS, clip_ratio=0.2, kl_weight=0.01,
-            )  # fmt: skip
+            return step(params, state, old, batch)
 
         return _carrying(train, carried)
 

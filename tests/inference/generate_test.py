@@ -11,6 +11,7 @@ from usergpt_jax.core.mesh import MeshConfig
 from usergpt_jax.inference import generate
 from usergpt_jax.inference.generate import Question, UserLog
 from usergpt_jax.models.sampling import Drawing
+from usergpt_jax.schema import NA
 from usergpt_jax.tags import HPR18
 from usergpt_jax.tasks import summary, tag_prediction
 from usergpt_jax.tasks.wording import PromptConfig
@@ -53,11 +54,13 @@ def test_in_the_form_of_the_tasks_even_an_untrained_model_answers_well(model):
         model, USERS[:2], questions, DRAWING, users_at_once=2, samples_at_once=0, seed=0, label="test",
         grammar=generate.task_grammar(model),
     )  # fmt: skip
-    for *by_tag, summaries in drawn:
+    for *by_tag, (portrait,) in drawn:
         for tag, samples in zip(HPR18.tags, by_tag, strict=True):
+            assert len(samples) == 2
             for text in samples:
-                tag_prediction.parse(tag, text)
-        summary.parse(HPR18, summaries[0])
+                value, _ = tag_prediction.parse(tag, text)  # raises where the form is broken
+                assert tag.is_open or value in (*tag.values, NA)
+        assert summary.parse(HPR18, portrait).attributes.keys() == set(HPR18.names)
 
 
 def test_a_form_that_does_not_fit_is_refused(model):

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from usergpt_jax.core import run_dir
 from usergpt_jax.core.errors import InputError
-from usergpt_jax.core.optimizer import init_state
+from usergpt_jax.core.optimizer import init_state, jit_step
 from usergpt_jax.corpus.trees import TreeShape, tree_of
 from usergpt_jax.corpus.word_pieces import train_word_pieces
 from usergpt_jax.inference import refiner as inference
@@ -138,6 +138,7 @@ def test_a_tiny_model_learns_eight_titles_by_heart(tmp_path, monkeypatch):
     optimizer = optax.adam(8e-3)
     state = init_state(optimizer, params)
     step = functools.partial(train_step, config=config, optimizer=optimizer, first_output=2, chunk_tokens=512)
+    step = jit_step(step, params, state)
     for _ in range(60):
         params, state, parts, _ = step(params, state, batch)
     assert float(parts.loss) < 0.2

@@ -121,7 +121,9 @@ def test_walks_reach_every_value_of_a_tag(tokenizer, tag_grammar):
 def test_random_walks_over_summaries_are_parsed(tokenizer, summary_grammar, slack):
     limit = int(summary_grammar.shortest[summary_grammar.start[0]]) + slack
     for row in walked(tokenizer, summary_grammar, per_start=20, limit=limit):
-        summary.parse(HPR18, tokenizer.decode(row))
+        portrait = summary.parse(HPR18, tokenizer.decode(row))
+        assert portrait.attributes.keys() == set(HPR18.names)
+        assert portrait.summary.strip()
 
 
 def test_every_value_is_accepted_as_the_model_learns_to_write_it(tokenizer, tag_grammar):

@@ -81,7 +81,7 @@ class BenchConfig:
             if getattr(self, key) <= 0:
                 raise InputError(f"config.bench.{key}: expected above 0, got {getattr(self, key)}")
         if self.samples_at_once < 0:
-            raise InputError(f"config.bench.samples_at_once: expected 0 (all) or more, got {self.samples_at_once}")
+            raise InputError(f"config.bench.samples_at_once: expected at least 0, got {self.samples_at_once}")
         for k in self.pass_k:
             if not 1 <= k <= self.n_samples:
                 raise InputError(f"config.bench.pass_k: expected 1 to n_samples={self.n_samples}, got {k}")

@@ -71,10 +71,10 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
     return jax.make_mesh(sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices[:needed])
 
 
-def ways(axis: str) -> int:
-    """Into how many parts the mesh in context splits a dimension of this logical name; 1 without a mesh."""
-    mesh = jax.sharding.get_abstract_mesh()
-    return 1 if mesh.empty else math.prod(mesh.shape[mesh_axis] for mesh_axis in RULES[axis])
+def ways(axis: str | None, mesh: Mesh | AbstractMesh | None = None) -> int:
+    """Into how many parts a mesh, by default that in context, splits a dimension of this logical name."""
+    mesh = jax.sharding.get_abstract_mesh() if mesh is None else mesh
+    return 1 if mesh.empty or axis is None else math.prod(mesh.shape[mesh_axis] for mesh_axis in RULES[axis])
 
 
 def spec(axes: Axes) -> PartitionSpec:
@@ -100,12 +100,10 @@ def sharding(mesh: Mesh, shape: Sequence[int], axes: Axes, name: str) -> NamedSh
 
 def _check_divides(mesh: Mesh | AbstractMesh, shape: Sequence[int], axes: Axes, name: str) -> None:
     for size, axis in zip(shape, axes, strict=True):
-        mesh_axes = RULES[axis] if axis is not None else ()
-        parts = math.prod(mesh.shape[mesh_axis] for mesh_axis in mesh_axes)
-        if size % parts:
+        if axis is not None and size % (parts := ways(axis, mesh)):
             raise MeshError(
                 f"{name}: dimension {axis!r} of size {size} is not divisible by "
-                f"mesh {' x '.join(mesh_axes)} = {parts} devices"
+                f"mesh {' x '.join(RULES[axis])} = {parts} devices"
             )
 
 
@@ -168,8 +166,7 @@ def unmerge(x: jax.Array, sizes: Sequence[int], axes: Axes) -> jax.Array:
 
 
 def _parts(sizes: Sequence[int], axes: Axes) -> list[int]:
-    found = [ways(axis) if axis is not None else 1 for axis in axes]
-    return [part if size % part == 0 else 1 for size, part in zip(sizes, found, strict=False)]
+    return [part if size % part == 0 else 1 for size, part in zip(sizes, map(ways, axes), strict=False)]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))

@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from usergpt_jax.core.errors import InputError
+from usergpt_jax.core.mesh import ways
 from usergpt_jax.inference import generate
 from usergpt_jax.inference.generate import LoadedModel, UserLog
 from usergpt_jax.inference.persona import Persona, consolidate
@@ -103,7 +104,7 @@ def profile(model: LoadedModel, users: Sequence[UserMub], config: ProfileConfig)
 
 def held_at_once(config: ProfileConfig, n_users: int, mesh: Mesh) -> int:
     """Users held at once: no more than there are, in whole rows of the mesh."""
-    row = mesh.shape["data"] * mesh.shape["fsdp"]
+    row = ways("batch", mesh)
     return min(config.users_at_once, -(-max(n_users, 1) // row) * row)
 
 

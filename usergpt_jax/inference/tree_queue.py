@@ -182,7 +182,7 @@ class _Desk:
     ):
         self._params, self._config, self._table, self._drawing = params, config, table, drawing
         self._n_seats, self._seed, self._length = size.n_seats, seed, length
-        self._together = mesh.shape["data"] * mesh.shape["fsdp"]  # users read at once: one a shard
+        self._together = mesh_lib.ways("batch", mesh)  # users read at once: one a shard
         n_slots = min(size.n_slots or table.n_slots, len(table.places))
         nobody = self._prompts([User([0], 0)] * size.n_seats)
         self._state = _vacant(params, config, nobody, table.rows, n_slots, table.longest_answer)

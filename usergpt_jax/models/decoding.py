@@ -43,13 +43,13 @@ class Rows(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """What was drawn; places past a sample's length hold token 0 and log-prob 0."""
+    """What was drawn, of rows [B N] here; places past a sample's length hold token 0 and log-prob 0."""
 
-    tokens: Int[Array, "B N M"]
-    lengths: Int[Array, "B N"]  # stop token included
-    truncated: Bool[Array, "B N"]  # ended by its limit, without a stop token
-    sampled_logprob: Float[Array, "B N M"]  # under the distribution drawn from
-    policy_logprob: Float[Array, "B N M"]  # under the model itself
+    tokens: Int[Array, "*B M"]
+    lengths: Int[Array, "*B"]  # stop token included
+    truncated: Bool[Array, "*B"]  # ended by its limit, without a stop token
+    sampled_logprob: Float[Array, "*B M"]  # under the distribution drawn from (after form, temperature, top-k, top-p)
+    policy_logprob: Float[Array, "*B M"]  # under the model itself
 
 
 class Seats(NamedTuple):

@@ -73,7 +73,7 @@ class Qwen3Config:
 
     def check(self) -> None:
         """Raises `InputError`, naming the key, when no such decoder exists."""
-        for key in ("n_layers", "d_model", "d_ff", "n_heads", "n_kv_heads", "head_dim", "rope_theta", "norm_eps"):
+        for key in ("n_layers", "d_model", "d_ff", "n_heads", "n_kv_heads", "head_dim", "norm_eps"):
             if getattr(self, key) <= 0:
                 raise InputError(f"config.model.{key}: expected above 0, got {getattr(self, key)}")
         if self.rope_theta <= 1:
@@ -110,7 +110,7 @@ class Qwen3Config:
 
 def check_device(config: Qwen3Config) -> None:
     """Raises `InputError` when the attention's path does not run on this machine's devices."""
-    if config.attention == "splash" and jax.default_backend() != "tpu":
+    if for_inference(config) != config:
         raise InputError(
             f"config.model.attention: 'splash' runs on TPU alone, and this is a {jax.default_backend()}; "
             "expected 'blockwise', which computes the same"

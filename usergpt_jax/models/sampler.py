@@ -9,13 +9,13 @@ users come one after the other, `inference.tree_queue` keeps seats and slots fil
 """
 
 import dataclasses
-from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.models import decoding
+from usergpt_jax.models.decoding import Samples
 from usergpt_jax.models.qwen3 import Params, Qwen3Config
 from usergpt_jax.models.sampling import Drawing
 
@@ -53,16 +53,6 @@ class SamplingConfig:
         return Drawing(self.temperature, self.top_k, self.top_p)
 
 
-class Samples(NamedTuple):
-    """Sampled answers; places past a sample's length hold token 0 and log-prob 0."""
-
-    tokens: Int[Array, "B G C M"]
-    lengths: Int[Array, "B G C"]  # stop token included
-    truncated: Bool[Array, "B G C"]  # ended by its limit, without a stop token
-    sampled_logprob: Float[Array, "B G C M"]  # under the distribution drawn from (after temperature, top-k, top-p)
-    policy_logprob: Float[Array, "B G C M"]  # under the model itself
-
-
 def sample(
     params: Params,
     config: Qwen3Config,
@@ -73,7 +63,7 @@ def sample(
     keys: PRNGKeyArray | Array,
     sampling: SamplingConfig,
 ) -> Samples:
-    """Draws `sampling.n_samples` continuations of every prefix; jit with `config` and `sampling` static.
+    """Draws `sampling.n_samples` (C) continuations of every prefix, [B G C M]; jit with `config` and `sampling` static.
 
     Args:
       params: from `qwen3.init`.

@@ -96,11 +96,6 @@ class Policy:
 _reference = functools.partial(jax.jit, static_argnames=("config", "first", "chunk_tokens"))(branch_logprobs)
 
 
-@functools.partial(
-    jax.jit,
-    static_argnames=("config", "optimizer", "first", "chunk_tokens", "clip_ratio", "kl_weight"),
-    donate_argnames=("params", "state"),
-)
 def update(
     params: Params,
     state: optax.OptState,
@@ -116,7 +111,7 @@ def update(
 ) -> tuple[Params, optax.OptState, PolicyParts, jax.Array]:
     """One policy update; returns new parameters and state, the loss's parts and the gradient norm.
 
-    With low-rank terms these alone are trained, and `state` is theirs.
+    `jit_step` compiles it. With low-rank terms these alone are trained, and `state` is theirs.
     """
     trained, frozen = lora.split(params)
 

@@ -40,11 +40,6 @@ class TrainConfig:
     optimizer: OptimizerConfig
 
 
-@functools.partial(
-    jax.jit,
-    static_argnames=("config", "optimizer", "first_output", "chunk_tokens"),
-    donate_argnames=("params", "state"),
-)
 def train_step(
     params: Params,
     state: optax.OptState,
@@ -57,7 +52,7 @@ def train_step(
 ) -> tuple[Params, optax.OptState, LossParts, jax.Array]:
     """One optimizer step; returns new parameters and state, the loss's parts and the gradient norm.
 
-    With low-rank terms these alone are trained, and `state` is theirs.
+    `jit_step` compiles it. With low-rank terms these alone are trained, and `state` is theirs.
     """
     trained, frozen = lora.split(params)
 
