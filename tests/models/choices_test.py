@@ -77,10 +77,10 @@ def test_probabilities_of_a_group_sum_to_one():
 
 
 def test_other_users_do_not_matter():
-    np.testing.assert_allclose(score(TRUNKS[1:]), score()[1:], rtol=1e-5)
+    np.testing.assert_allclose(score(TRUNKS[1:]), score()[1:], rtol=1e-4)
 
 
 def test_padding_does_not_matter_and_has_probability_zero():
     wide = score(P=9, G=5, R=8, n_choices=9, n_tokens=5)
-    np.testing.assert_allclose(wide[:, :6], score(), rtol=1e-5)
+    np.testing.assert_allclose(wide[:, :6], score(), rtol=1e-4)
     np.testing.assert_array_equal(wide[:, 6:], 0)

@@ -98,15 +98,15 @@ def _backward(chunk_tokens, saved, cotangents):
         d_logits = jnp.exp(logp) * factor + jnp.where(at_target, g_logprob[:, None], 0.0)
         d_logits = d_logits.astype(hidden.dtype)
         d_hidden = constrain(_product("TV,VD->TD", d_logits, whole_head), ("tokens", None)).astype(hidden.dtype)
-        d_head = constrain(_product("TV,TD->VD", d_logits, hidden_chunk), HEAD)
-        return constrain(head_gradient + d_head, HEAD), d_hidden
+        d_head = constrain(_product("TD,TV->DV", hidden_chunk, d_logits), HEAD[::-1])
+        return constrain(head_gradient + d_head, HEAD[::-1]), d_hidden
 
     parts = (hidden, targets, entropy, logsumexp, *cotangents)
     head_gradient, d_hidden = jax.lax.scan(
-        chunk, jnp.zeros(head.shape, jnp.float32), tuple(_split(part, chunk_tokens) for part in parts)
+        chunk, jnp.zeros(head.shape[::-1], jnp.float32), tuple(_split(part, chunk_tokens) for part in parts)
     )
     d_hidden = _join(d_hidden, hidden.shape[0])
-    return d_hidden, head_gradient.astype(head.dtype), np.zeros(targets.shape, jax.dtypes.float0)
+    return d_hidden, head_gradient.T.astype(head.dtype), np.zeros(targets.shape, jax.dtypes.float0)
 
 
 _token_logprobs.defvjp(_forward, _backward)

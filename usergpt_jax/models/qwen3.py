@@ -19,6 +19,7 @@ from usergpt_jax.core import mesh as mesh_lib
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.models import lora as lora_lib
 from usergpt_jax.models import rotary
+from usergpt_jax.models.linear import linear
 from usergpt_jax.models.qwen3_config import DTYPES, Qwen3Config
 from usergpt_jax.models.rotary import Rotation, rope
 
@@ -95,12 +96,13 @@ class Block(nnx.Module):
             setattr(self, a, nnx.Param(value, axes=(*axes[: 1 + n_in], "rank")))
             setattr(self, b, nnx.Param(jnp.zeros(shape_b, dtype), axes=("layers", "rank", *axes[1 + n_in :])))
 
-    def _linear(self, name: str, equation: str, x: Float[Array, "..."]) -> Float[Array, "..."]:
+    def _linear(self, name: str, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """`x` times the weight `name`, with its low-rank term and bias where the layer has them."""
-        y = jnp.einsum(equation, x, getattr(self, name)[...].astype(x.dtype))
+        n_in = lora_lib.TARGETS[name]
+        y = linear(x, getattr(self, name)[...].astype(x.dtype), n_in)
         if (lora := self.config.lora) is not None and name in lora.targets:
             a, b = (getattr(self, part)[...].astype(x.dtype) for part in lora_lib.names(name))
-            y = y + jnp.tensordot(jnp.tensordot(x, a, a.ndim - 1), b, 1) * lora.scale
+            y = y + linear(linear(x, a, n_in), b, 1) * lora.scale
         if self.config.attention_bias and name in ("q", "k", "v", "o"):
             y = y + getattr(self, f"{name}_bias")[...].astype(x.dtype)
         return y
@@ -111,7 +113,7 @@ class Block(nnx.Module):
 
     def queries(self, normed: Float[Array, "*B T D"], rotation: Rotation) -> Float[Array, "*B T N H"]:
         """Rotated queries, scaled by `1/sqrt(H)`."""
-        q = self._linear("q", "...TD,DNH->...TNH", normed)
+        q = self._linear("q", normed)
         q = rms_norm(q, self.q_norm[...], self.config.norm_eps)
         return rope(q, rotation) * self.config.head_dim**-0.5
 
@@ -119,16 +121,16 @@ class Block(nnx.Module):
         self, normed: Float[Array, "*B T D"], rotation: Rotation
     ) -> tuple[Float[Array, "*B T K H"], Float[Array, "*B T K H"]]:
         """Rotated keys, and values."""
-        k = self._linear("k", "...TD,DKH->...TKH", normed)
-        v = self._linear("v", "...TD,DKH->...TKH", normed)
+        k = self._linear("k", normed)
+        v = self._linear("v", normed)
         return rope(rms_norm(k, self.k_norm[...], self.config.norm_eps), rotation), v
 
     def finish(self, x: Float[Array, "*B T D"], attended: Float[Array, "*B T N H"]) -> Float[Array, "*B T D"]:
         """Adds the attention's output and the feed-forward to the residual stream."""
-        x = x + self._linear("o", "...TNH,NHD->...TD", attended)
+        x = x + self._linear("o", attended)
         normed = rms_norm(x, self.mlp_norm[...], self.config.norm_eps)
-        gate, up = (self._linear(name, "...TD,DF->...TF", normed) for name in ("gate", "up"))
-        return x + self._linear("down", "...TF,FD->...TD", jax.nn.silu(gate) * up)
+        gate, up = (self._linear(name, normed) for name in ("gate", "up"))
+        return x + self._linear("down", jax.nn.silu(gate) * up)
 
 
 class Qwen3(nnx.Module):
