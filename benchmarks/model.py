@@ -23,7 +23,8 @@ import optax
 
 from usergpt_jax.core.optimizer import init_state, jit_step
 from usergpt_jax.corpus.trees import TreeBatch
-from usergpt_jax.models import blockwise, logprob, qwen3, sampler, tree_attention
+from usergpt_jax.models import blockwise, logprob, lora, qwen3, sampler, tree_attention
+from usergpt_jax.models.linear import linear
 from usergpt_jax.models.policy import branch_logprobs
 from usergpt_jax.models.qwen3_config import DTYPES, Qwen3Config
 from usergpt_jax.rl.loss import PolicyBatch
@@ -149,7 +150,10 @@ class Ours:
         return _carrying(train, carried)
 
     def parts(self, rows: int, length: int) -> dict[str, Work]:
-        """Forward and backward pass of pieces of the flat step: all layers, their attention, the head."""
+        """Pieces of the flat step, forward and backward: the layers, of these attention and products, head, optimizer.
+
+        `dispatch` is a call with the step's arguments that computes nothing.
+        """
         c, params, tokens = self.config, self._fresh()[0], _tokens(rows, length)
         keys = jax.random.split(jax.random.key(4), 4)
         q, k, v = (
@@ -167,13 +171,32 @@ class Ours:
         def head(hidden: jax.Array, table: jax.Array) -> jax.Array:
             return jnp.sum(logprob.token_logprobs(hidden, table, targets, CHUNK_TOKENS).logprob)
 
+        def product(x: jax.Array, weight: jax.Array, d_out: jax.Array) -> Any:
+            out, back = jax.vjp(lambda x, weight: linear(x, weight, x.ndim - 2), x, weight)
+            return out, back(d_out)
+
+        def update(gradient: qwen3.Params, params: qwen3.Params, state: optax.OptState) -> Any:
+            updates, state = self.optimizer.update(gradient, state, params)
+            return optax.apply_updates(params, updates), state
+
         of_layers, of_attention = jax.jit(jax.grad(layers)), jax.jit(jax.grad(attention, (0, 1, 2)))
-        of_head = jax.jit(jax.grad(head, (0, 1)))
+        of_head, of_product = jax.jit(jax.grad(head, (0, 1))), jax.jit(product)
+        of_optimizer = jax.jit(update, donate_argnums=(1, 2))
+        nothing = jax.jit(lambda *carried: carried, donate_argnums=(0, 1))
+        products = []
+        for name, n_in in lora.TARGETS.items():
+            weight = params["layers"][name][0].astype(c.dtype)
+            shapes = (rows, length, *weight.shape[:n_in]), (rows, length, *weight.shape[n_in:])
+            x, d_out = (jax.random.normal(keys[3], shape, c.dtype) for shape in shapes)
+            products.append(functools.partial(of_product, x, weight, d_out))
         return {
             "step": self.flat_step(rows, length),
             "layers": lambda: of_layers(params),
             "attention": lambda: [of_attention(q, k, v) for _ in range(c.n_layers)],
+            "products": lambda: [product() for _ in range(c.n_layers) for product in products],
             "head": lambda: of_head(hidden, qwen3.head(params)),
+            "optimizer": _carrying(lambda *carried: of_optimizer(params, *carried), self._fresh()),
+            "dispatch": _carrying(nothing, self._fresh()),
         }
 
 

@@ -70,7 +70,7 @@ def attend(
         jnp.where(sights.ring[:, None, :, None], to_ring, masked),
     )
     on_trunk, on_question, on_ring = (part.astype(q.dtype) for part in weights)
-    mixed = jnp.einsum("BKSJP,BPKH->BKSJH", on_trunk, values[0])
-    mixed += jnp.einsum("BKSJR,BSRKH->BKSJH", on_question, values[1])
-    mixed += jnp.einsum("BKSJM,BSMKH->BKSJH", on_ring, values[2])
-    return jnp.einsum("BKSJH->BSKJH", mixed).reshape(q.shape)
+    mixed = jnp.einsum("BKSJP,BPKH->BKSJH", on_trunk, values[0], preferred_element_type=wide)
+    mixed += jnp.einsum("BKSJR,BSRKH->BKSJH", on_question, values[1], preferred_element_type=wide)
+    mixed += jnp.einsum("BKSJM,BSMKH->BKSJH", on_ring, values[2], preferred_element_type=wide)
+    return jnp.einsum("BKSJH->BSKJH", mixed).reshape(q.shape).astype(q.dtype)
