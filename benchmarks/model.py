@@ -209,7 +209,7 @@ def _carrying(step: Callable[..., Any], carried: list[Any]) -> Work:
 
     def run() -> Any:
         carried[0], carried[1], *rest = step(*carried)
-        return rest
+        return carried, rest
 
     return run
 
@@ -240,6 +240,19 @@ def works(ours: Ours, peer: Any) -> dict[str, tuple[float, str, dict[str, Callab
     return sides
 
 
+def parts(ours: Ours, peer: Any) -> dict[str, tuple[float, str, dict[str, Callable[[], Work]]]]:
+    """The same of the pieces of the flat step."""
+    sides = {"ours": ours.parts(8, 1024), **({"torch": peer.parts(8, 1024)} if peer is not None else {})}
+    return {
+        name: (
+            1,
+            "times/s",
+            {side: lambda made=made, name=name: made[name] for side, made in sides.items() if name in made},
+        )
+        for name in sides["ours"]
+    }
+
+
 def measure(who: dict[str, Callable[[], Work]], rounds: int) -> dict[str, float]:
     """Median seconds of each side, in turns, after a warm-up."""
     ready = {name: make() for name, make in who.items()}
@@ -260,13 +273,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--ours", action="store_true", help="without torch")
-    parser.add_argument("--parts", action="store_true", help="where the time of our flat step goes, and nothing else")
+    parser.add_argument("--parts", action="store_true", help="pieces of the flat step instead")
     given = parser.parse_args()
-    if given.parts:
-        made = Ours(given.dtype).parts(8, 1024)
-        seconds = measure({name: lambda work=work: work for name, work in made.items()}, given.rounds)
-        print(json.dumps({"benchmark": "model", "dtype": given.dtype, "parts_of_flat_sft": seconds}))
-        return
     peer = None
     if not given.ours:
         from benchmarks import torch_peer
@@ -277,7 +285,7 @@ def main() -> None:
         }  # fmt: skip
         peer = torch_peer.Peer(shape, given.dtype)
     found: dict[str, Any] = {"benchmark": "model", "dtype": given.dtype, "device": jax.devices()[0].device_kind}
-    for name, (units, unit, who) in works(Ours(given.dtype), peer).items():
+    for name, (units, unit, who) in (parts if given.parts else works)(Ours(given.dtype), peer).items():
         if given.only and name not in given.only:
             continue
         seconds = measure(who, given.rounds)

@@ -5,6 +5,7 @@ Flat sequences, scaled-dot-product attention, AdamW; several questions about one
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch  # pyright: ignore[reportMissingImports]
 from transformers import Qwen3Config, Qwen3ForCausalLM
@@ -87,6 +88,46 @@ class Peer:
             self._update()
 
         return step
+
+    def parts(self, rows: int, length: int) -> dict[str, Callable[[], Any]]:
+        """Pieces of the flat step, forward and backward: it, attention and products of its layers, head, optimizer."""
+        c, dtype = self.model.config, self.model.dtype
+
+        def leaf(*shape: int) -> torch.Tensor:
+            return torch.randn(shape, dtype=dtype, requires_grad=True)
+
+        q, k, v = (leaf(rows, n, length, c.head_dim) for n in (c.num_attention_heads, *[c.num_key_value_heads] * 2))
+        projections = [module for module in self.model.model.layers.modules() if isinstance(module, torch.nn.Linear)]
+        weights = [module.weight.detach().T for module in projections]
+        operands = [
+            (leaf(rows * length, len(w)).detach(), w, leaf(rows * length, w.shape[1]).detach()) for w in weights
+        ]
+        hidden, table, targets = (
+            leaf(rows * length, c.hidden_size),
+            leaf(self._vocab, c.hidden_size),
+            self.tokens(rows * length),
+        )
+
+        def attention() -> None:
+            for _ in range(c.num_hidden_layers):
+                out = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+                out.pow(2).sum().backward()
+
+        def head() -> None:
+            torch.nn.functional.cross_entropy((hidden @ table.T).float(), targets).backward()
+
+        def optimizer() -> None:
+            for parameter in self.model.parameters():
+                parameter.grad = parameter.detach()
+            self._update()
+
+        return {
+            "step": self.flat_step(rows, length),
+            "attention": attention,
+            "products": lambda: [(x @ w, d_out @ w.T, x.T @ d_out) for x, w, d_out in operands],
+            "head": head,
+            "optimizer": optimizer,
+        }
 
     def _logprobs(self, tokens: torch.Tensor, output: int) -> torch.Tensor:
         logits = self.model(tokens, logits_to_keep=output + 1).logits[:, :-1].float()
