@@ -3,4 +3,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source launch/setup.sh requirements-test.lock
-"$venv/bin/python" -m pytest -n 2 --dist loadfile "$@"
+"$venv/bin/python" -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"
