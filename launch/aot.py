@@ -136,7 +136,8 @@ def _figures(program: Any, config: ConfigDict, model: Qwen3Config, mesh: Any) ->
     peak, capacity, link = CHIPS[kind]
     moved, planned = compiled.collective_bytes(program.as_text()), compiled.memory(program)
     flops = model_flops(model, VOCAB.value, c.tag_batch_users, c.trunk_tokens, c.tag_branches, c.tag_branch_tokens)
-    compute, network = flops / mesh.size / peak, sum(moved.values()) / link
+    passed_on = moved.get("all-reduce", 0)  # what is summed goes round once more than what is only gathered
+    compute, network = flops / mesh.size / peak, (sum(moved.values()) + passed_on) / link
     return {
         "chip": kind,
         "chips": mesh.size,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+from jax.experimental import mesh_utils
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from usergpt_jax.core.errors import InputError
@@ -68,7 +69,9 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
     needed = math.prod(sizes)
     if needed > len(devices):
         raise MeshError(f"config.mesh: {_shape(sizes)} needs {needed} devices, this program sees {len(devices)}")
-    return jax.make_mesh(sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices[:needed])
+    # An axis may take a part of one of the pod's own axes: 2 of a row of 8.
+    placed = mesh_utils.create_device_mesh(sizes, devices[:needed], allow_split_physical_axes=True)
+    return Mesh(placed, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
 def ways(axis: str | None, mesh: Mesh | AbstractMesh | None = None) -> int:
