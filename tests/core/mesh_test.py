@@ -110,3 +110,25 @@ def test_what_runs_on_shards_refuses_an_undivided_dimension_by_name():
         run = mesh_lib.on_shards(lambda x: x, (("sequence",),), ("sequence",), "rows")
         with pytest.raises(mesh_lib.MeshError, match=r"rows: dimension 'sequence' of size 6 .* context = 4 devices"):
             run(jnp.zeros(6))
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """A chip of a TPU slice, as JAX places meshes on it."""
+
+    id: int
+    coords: tuple[int, int, int]
+    platform: str = "tpu"
+    device_kind: str = "TPU v6 lite"
+    core_on_chip: int = 0
+    process_index: int = 0
+    slice_index: int = 0
+
+
+def test_an_axis_may_take_a_part_of_a_row_of_chips():
+    slice_8x8 = [Chip(8 * y + x, (x, y, 0)) for y in range(8) for x in range(8)]
+    mesh = mesh_lib.make_mesh(dataclasses.replace(ONE, fsdp=32, context=2), slice_8x8)
+    pairs = mesh.devices.reshape(32, 2)
+    assert len({chip.id for chip in mesh.devices.flat}) == 64
+    for one, other in pairs:  # those that share a user's tokens are neighbours
+        assert sum(abs(a - b) for a, b in zip(one.coords, other.coords, strict=True)) in (1, 7)
