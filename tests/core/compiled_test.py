@@ -39,3 +39,19 @@ ENTRY %main (p: bf16[4,8]) -> bf16[32,8] {
 }
 """
     assert compiled.collective_bytes(text) == {"all-gather": 32 * 8 * 2}
+
+
+def test_a_collective_spread_over_a_loop_counts_once_where_it_starts():
+    step = '  %g = bf16[64,2] all-gather(%p), channel_id=42, frontend_attributes={chain_id="0"}'
+    text = "\n".join([
+        "%first (p: bf16[8,2]) -> bf16[64,2] {", step, "}",
+        "%async_collective_fusion.1 (p: bf16[8,2]) -> bf16[64,2] {", step, "}",
+        "%last (p: bf16[8,2]) -> bf16[64,2] {", step, "}",
+        "%body (p: (s32[])) -> (s32[]) {", "  %f = bf16[64,2] fusion(%p), calls=%async_collective_fusion.1", "}",
+        "%condition (p: (s32[])) -> pred[] {", "  %c = s32[] constant(28)", "}",
+        "ENTRY %main (p: bf16[8,2]) -> bf16[64,2] {",
+        "  %async-collective-start = (bf16[8,2], bf16[64,2]) fusion(%p), kind=kCustom, calls=%first",
+        "  %w = (s32[]) while(%t), condition=%condition, body=%body",
+        "  %async-collective-done = bf16[64,2] fusion(%w), kind=kCustom, calls=%last", "}",
+    ])  # fmt: skip
+    assert compiled.collective_bytes(text) == {"all-gather": 64 * 2 * 2}

@@ -66,27 +66,33 @@ def collective_bytes(text: str) -> dict[str, int]:
 def _read(text: str) -> tuple[Mapping[str, Mapping[str, int]], Mapping[str, list[tuple[str, int]]], str]:
     """Of each computation its collectives and what it calls how often; and the name of the first one."""
     own: dict[str, collections.Counter[str]] = {}
+    spread: dict[str, collections.Counter[str]] = {}  # steps of collectives that go on inside other operations
     calls: dict[str, list[tuple[str, int]]] = {}
     bounds: dict[str, int] = {}  # of a loop's condition: the constant that it counts up to
     name = entry = ""
-    loops = []
+    loops, started = [], []
     for line in text.splitlines():
         if not line.startswith(" ") and (found := _COMPUTATION.match(line)):
             name = found[2]
-            own[name], calls[name] = collections.Counter(), []
+            own[name], spread[name], calls[name] = collections.Counter(), collections.Counter(), []
             entry = name if found[1] else entry
         elif name:
             if found := _COLLECTIVE.search(line):
-                own[name][found[2]] += _bytes(found[1], started=bool(found[3]))
+                counts = spread if "chain_id=" in line else own
+                counts[name][found[2]] += _bytes(found[1], started=bool(found[3]))
             if found := _CONSTANT.search(line):
                 bounds[name] = max(bounds.get(name, 1), int(found[1]))
             if found := _WHILE.search(line):
                 loops.append((name, found["condition"], found["body"]))
             else:
-                listed = (one for called in _CALLED.findall(line) for one in called.split(","))
-                calls[name] += [(one.strip().lstrip("%"), 1) for one in listed if one.strip()]
+                listed = [one.strip().lstrip("%") for called in _CALLED.findall(line) for one in called.split(",")]
+                calls[name] += [(one, 1) for one in listed if one]
+                if line.lstrip().startswith("%async-collective-start"):
+                    started += listed
     for name, condition, body in loops:
         calls[name].append((body, bounds.get(condition, 1)))
+    for name in own.keys() & set(started):  # a spread collective counts where it starts
+        own[name].update(spread[name])
     return own, calls, entry
 
 
