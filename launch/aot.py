@@ -5,8 +5,9 @@
 Needs libtpu (pip install 'usergpt_jax[tpu]') and no TPU. Prints a JSON line a step: memory a chip as the compiler plans
 it ("peak_gib": most that is held at once, arguments included; "temporaries_gib" counts more than that), if it fits,
 model FLOPs, bytes of collectives with loops multiplied out, and a roofline estimate of the step's time. The estimate
-assumes the chip's bfloat16 peak and the listed interconnect bandwidth, both reached, and no overlap. A step that a
-chip cannot hold has "fits": false and the compiler's reason.
+assumes the chip's bfloat16 peak and the listed interconnect bandwidth, both reached, and no overlap; it counts what the
+backward pass computes again, which MFU does not. A step that a chip cannot hold has "fits": false and the compiler's
+reason.
 """
 
 import functools
@@ -135,9 +136,11 @@ def _figures(program: Any, config: ConfigDict, model: Qwen3Config, mesh: Any) ->
     c, kind = config.sft, mesh.devices.flat[0].device_kind
     peak, capacity, link = CHIPS[kind]
     moved, planned = compiled.collective_bytes(program.as_text()), compiled.memory(program)
-    flops = model_flops(model, VOCAB.value, c.tag_batch_users, c.trunk_tokens, c.tag_branches, c.tag_branch_tokens)
+    flops, computed = model_flops(
+        model, VOCAB.value, c.tag_batch_users, c.trunk_tokens, c.tag_branches, c.tag_branch_tokens
+    )
     passed_on = moved.get("all-reduce", 0)  # what is summed goes round once more than what is only gathered
-    compute, network = flops / mesh.size / peak, (sum(moved.values()) + passed_on) / link
+    compute, network = computed / mesh.size / peak, (sum(moved.values()) + passed_on) / link
     return {
         "chip": kind,
         "chips": mesh.size,
@@ -151,21 +154,26 @@ def _figures(program: Any, config: ConfigDict, model: Qwen3Config, mesh: Any) ->
         "collective_gib": {kind: round(n / 2**30, 2) for kind, n in sorted(moved.items())},
         "compute_seconds": round(compute, 2),
         "network_seconds": round(network, 2),
-        "mfu_without_overlap": round(compute / (compute + network), 3),
+        "mfu_without_overlap": round(flops / mesh.size / peak / (compute + network), 3),
     }
 
 
-def model_flops(model: Qwen3Config, vocab: int, users: int, trunk: int, branches: int, branch: int) -> float:
-    """FLOPs of forward and backward pass without what is computed again: 6 a weight and token, 12 a pair and width.
+def model_flops(
+    model: Qwen3Config, vocab: int, users: int, trunk: int, branches: int, branch: int
+) -> tuple[float, float]:
+    """FLOPs of a step that the model asks for, and those that are computed: with what the backward pass makes again.
 
-    The head counts branch tokens alone; attention counts pairs that are seen, half of a causal square.
+    6 a weight and token, 12 a pair and width. The head counts branch tokens alone; attention counts pairs that are
+    seen, half of a causal square. The head's logits are made twice, layers as `model.remat` says.
     """
     tokens, answers = trunk + branches * branch, branches * branch
     heads = model.head_dim * (2 * model.n_heads + 2 * model.n_kv_heads)
     weights = model.n_layers * (model.d_model * heads + 3 * model.d_model * model.d_ff)
     pairs = trunk**2 / 2 + answers * trunk + branches * branch**2 / 2
     attention = 12 * model.n_layers * model.n_heads * model.head_dim * pairs
-    return users * (6 * weights * tokens + 6 * vocab * model.d_model * answers + attention)
+    layers, head = 6 * weights * tokens, 6 * vocab * model.d_model * answers
+    again = head + {"none": 0, "dots": attention}.get(model.remat, layers + attention)
+    return users * (layers + attention + head), users * (layers + attention + head + again / 3)
 
 
 if __name__ == "__main__":

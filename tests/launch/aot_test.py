@@ -33,18 +33,25 @@ def test_without_libtpu_one_line_says_so():
 
 
 def test_flops_are_six_a_weight_and_token():
-    code = (
-        "import functools, sys; sys.path[:0] = ['launch']; import aot; from tests.models import tiny;"
-        "flops = functools.partial(aot.model_flops, tiny.CONFIG, tiny.VOCAB);"
-        "print(flops(1, 1, 0, 0), flops(3, 0, 2, 5))"
-    )
+    code = """
+import dataclasses, sys
+sys.path[:0] = ["launch"]
+import aot
+from tests.models import tiny
+print(*(aot.model_flops(tiny.CONFIG, tiny.VOCAB, *sizes)[0] for sizes in ((1, 1, 0, 0), (3, 0, 2, 5))))
+for remat in ("none", "full"):
+    print(aot.model_flops(dataclasses.replace(tiny.CONFIG, remat=remat), tiny.VOCAB, 1, 0, 1, 1)[1])
+"""
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    alone, branches = map(float, done.stdout.split())
+    alone, branches, kept, made_again = map(float, done.stdout.split())
     c, params = tiny.CONFIG, qwen3.param_shapes(tiny.CONFIG, tiny.VOCAB)
     weights = sum(leaf.size for leaf in jax.tree.leaves(params["layers"]) if leaf.ndim > 2)
     width = c.n_layers * c.n_heads * c.head_dim
     assert alone == 6 * weights + 12 * width / 2
-    assert branches == 3 * (6 * weights * 10 + 6 * tiny.VOCAB * c.d_model * 10 + 12 * width * 2 * 25 / 2)
+    head = 6 * tiny.VOCAB * c.d_model
+    assert kept == alone + head * 4 / 3  # logits are made twice
+    assert made_again == pytest.approx((alone + head) * 4 / 3)
+    assert branches == 3 * (6 * weights * 10 + head * 10 + 12 * width * 2 * 25 / 2)
 
 
 def test_both_steps_are_lowered_with_and_without_low_rank_terms():
