@@ -32,8 +32,8 @@ def mesh_of(*sizes):
     return mesh_lib.make_mesh(mesh_lib.MeshConfig(*sizes))
 
 
-def assert_close(a, b, tolerance=1e-4):
-    assert np.linalg.norm(a - b) <= tolerance * np.linalg.norm(b)
+def assert_close(a, b):
+    assert np.linalg.norm(a - b) <= 1e-4 * np.linalg.norm(b)
 
 
 def ragged_trees():
@@ -75,11 +75,13 @@ def test_no_mesh_changes_loss_or_gradients(sizes, path):
     jax.tree.map(assert_close, found, expected(n_kv_heads))
 
 
-def test_scanned_layers_under_remat_are_split_too():
+def test_scanned_layers_under_remat_are_split_too(monkeypatch):
+    # Weights as `init` gives them: over five layers of doubled ones rounding alone grows to 1e-4 on the newest jax.
+    doubled = tiny.params
+    monkeypatch.setattr(tiny, "params", lambda config: jax.tree.map(lambda weight: weight / 2, doubled(config)))
     config = dataclasses.replace(tiny.DEEP, remat="full")
     found, whole = (loss_and_gradients(config, ragged_trees(), mesh) for mesh in (mesh_of(1, 2, 1, 2), None))
-    # Rounding grows over five layers of large weights: the reference's gradients are as far from the whole's.
-    jax.tree.map(functools.partial(assert_close, tolerance=5e-4), found, whole)
+    jax.tree.map(assert_close, found, whole)
 
 
 def test_hidden_states_rows_and_caches_come_back_in_their_order():
