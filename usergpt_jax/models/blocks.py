@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from usergpt_jax.models.attention import MASKED
+from usergpt_jax.models.linear import outer_sum
 from usergpt_jax.models.shares import WHOLE, Share, number
 
 ROWS, KEYS = 512, 256  # queries and keys of a block
@@ -100,9 +101,9 @@ def attend_backward(
             d_weights = jnp.einsum("MQH,MSH->MQS", d_rows, some_v, preferred_element_type=wide)
             d_scores = (weights * (d_weights - delta_rows[..., None])).astype(q.dtype)
             dq += jnp.einsum("MQS,MSH->MQH", d_scores, some_k, preferred_element_type=wide)
-            add_k = jnp.einsum("MQS,MQH->MSH", d_scores, q_rows, preferred_element_type=wide)
-            add_v = jnp.einsum("MQS,MQH->MSH", weights.astype(v.dtype), d_rows, preferred_element_type=wide)
-            return dq, blocks.add(dk, j, add_k), blocks.add(dv, j, add_v)
+            dk = blocks.add(dk, j, outer_sum(d_scores, q_rows, 1, n_batch=1))
+            dv = blocks.add(dv, j, outer_sum(weights.astype(v.dtype), d_rows, 1, n_batch=1))
+            return dq, dk, dv
 
         dq, dk, dv = jax.lax.fori_loop(0, blocks.stop(i), meet, (jnp.zeros(q_rows.shape, wide), *carry))
         return (dk, dv), dq

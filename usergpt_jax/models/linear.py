@@ -1,9 +1,7 @@
-"""Matrix products of a decoder's layers: summed in float32, differentiated so that the larger operand stays in place.
+"""Matrix products of a decoder, summed in float32, and the gradient of those with weights.
 
 Operands in bfloat16 with sums in float32 are what TPUs, GPUs and the bfloat16 instructions of CPUs multiply; a CPU
-takes a product that is asked for in bfloat16 through float32 instead. The gradient by a weight sums over tokens, the
-first axis of both operands, and XLA on a CPU turns the left one round, making it anew in that order from everything it
-is fused with. So the narrower one is on the left.
+takes a product that is asked for in bfloat16 through float32 instead.
 """
 
 import functools
@@ -12,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.experimental.layout import Layout, with_layout_constraint
 from jaxtyping import Array, Float
 
 
@@ -19,6 +18,43 @@ def linear(x: Float[Array, "*tokens_and_in"], weight: Float[Array, "*in_and_out"
     """The last `n_in` axes of `x` contracted with the first of `weight`, [*tokens, *out] in the dtype of `x`."""
     out: Any = _linear(x, weight, n_in)
     return out
+
+
+def outer_sum(
+    x: Float[Array, "*batch_tokens_and_in"],
+    y: Float[Array, "*batch_tokens_and_out"],
+    n_tokens: int,
+    n_batch: int = 0,
+    precision: str | None = None,
+) -> Float[Array, "*batch_in_and_out"]:
+    """Outer products of each token's `x` and `y`, summed over the tokens in float32.
+
+    The tokens are the first axes of both operands, and a CPU turns the left one round: XLA does so for every tile
+    anew, from all that the operand is fused with, and through float32. So the narrower one is on the left, and turned
+    in memory beforehand.
+    """
+    first = n_batch + n_tokens  # axis of what is not summed
+    batch, tokens = tuple(range(n_batch)), tuple(range(n_batch, first))
+    left_is_x = math.prod(x.shape[first:]) <= math.prod(y.shape[first:])
+    left, right = (x, y) if left_is_x else (y, x)
+
+    def product(left: Array, tokens_of_left: tuple[int, ...], right: Array) -> Array:
+        axes = ((tokens_of_left, tokens), (batch, batch))
+        return jax.lax.dot_general(left, right, axes, precision, jnp.float32)
+
+    def on_cpu(left: Array, right: Array) -> Array:
+        last = tuple(range(left.ndim - n_tokens, left.ndim))
+        turned = with_layout_constraint(jnp.moveaxis(left, tokens, last), Layout(tuple(range(left.ndim))))
+        return jax.lax.optimization_barrier(product(turned, last, right))  # else the result is turned by turning `right`
+
+    def elsewhere(left: Array, right: Array) -> Array:
+        return product(left, tokens, right)
+
+    out = jax.lax.platform_dependent(left, right, cpu=on_cpu, default=elsewhere)
+    if left_is_x:
+        return out
+    n_in, n_out = x.ndim - first, y.ndim - first
+    return jnp.moveaxis(out, range(n_batch, n_batch + n_out), range(n_batch + n_in, n_batch + n_in + n_out))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -32,29 +68,12 @@ def _forward(x: Array, weight: Array, n_in: int) -> tuple[Array, tuple[Array, Ar
 
 def _backward(n_in: int, saved: tuple[Array, Array], d_out: Array) -> tuple[Array, Array]:
     x, weight = saved
-    n_tokens, n_out = x.ndim - n_in, weight.ndim - n_in
+    n_tokens = x.ndim - n_in
     d_x = _contract(d_out, weight, range(n_tokens, d_out.ndim), range(n_in, weight.ndim)).astype(x.dtype)
-    if math.prod(weight.shape[:n_in]) <= math.prod(weight.shape[n_in:]):
-        d_weight = _summed(x, d_out, n_tokens)
-    else:
-        d_weight = jnp.moveaxis(_summed(d_out, x, n_tokens), range(n_out), range(n_in, weight.ndim))
-    return d_x, d_weight.astype(weight.dtype)
+    return d_x, outer_sum(x, d_out, n_tokens).astype(weight.dtype)
 
 
 _linear.defvjp(_forward, _backward)
-
-
-def _summed(x: Array, y: Array, n_tokens: int) -> Array:
-    """Outer products summed over the tokens."""
-    tokens = range(n_tokens)
-
-    def on_cpu(x: Array, y: Array) -> Array:  # whose bfloat16 products cannot turn an operand round
-        return _contract(x.astype(jnp.float32), y.astype(jnp.float32), tokens, tokens)
-
-    def elsewhere(x: Array, y: Array) -> Array:
-        return _contract(x, y, tokens, tokens)
-
-    return jax.lax.platform_dependent(x, y, cpu=on_cpu, default=elsewhere)
 
 
 def _contract(x: Array, y: Array, x_axes: range, y_axes: range) -> Array:

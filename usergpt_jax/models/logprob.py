@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from usergpt_jax.core.mesh import constrain
+from usergpt_jax.models.linear import outer_sum
 
 HEAD = ("vocab", "embed")  # logical axes
 
@@ -98,7 +99,7 @@ def _backward(chunk_tokens, saved, cotangents):
         d_logits = jnp.exp(logp) * factor + jnp.where(at_target, g_logprob[:, None], 0.0)
         d_logits = d_logits.astype(hidden.dtype)
         d_hidden = constrain(_product("TV,VD->TD", d_logits, whole_head), ("tokens", None)).astype(hidden.dtype)
-        d_head = constrain(_product("TD,TV->DV", hidden_chunk, d_logits), HEAD[::-1])
+        d_head = constrain(outer_sum(hidden_chunk, d_logits, 1, precision=_precision(hidden.dtype)), HEAD[::-1])
         return constrain(head_gradient + d_head, HEAD[::-1]), d_hidden
 
     parts = (hidden, targets, entropy, logsumexp, *cotangents)
@@ -124,8 +125,11 @@ def _whole(head: Float[Array, "V D"], dtype: Any) -> Float[Array, "V D"]:
 
 def _product(equation: str, x: Array, y: Array) -> Array:
     """A matrix product of operands of one dtype, summed in float32."""
-    precision = "highest" if x.dtype == jnp.float32 else None  # else a TPU would round them to bfloat16
-    return jnp.einsum(equation, x, y, preferred_element_type=jnp.float32, precision=precision)
+    return jnp.einsum(equation, x, y, preferred_element_type=jnp.float32, precision=_precision(x.dtype))
+
+
+def _precision(dtype: Any) -> str | None:
+    return "highest" if dtype == jnp.float32 else None  # else a TPU would round float32 to bfloat16
 
 
 def _split(x: Array, chunk_tokens: int) -> Array:
