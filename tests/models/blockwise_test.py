@@ -15,6 +15,7 @@ SHAPES = [(2, 13, 3, 5, 4, 2, 8), (3, 9, 2, 1, 4, 4, 4), (1, 1, 2, 7, 2, 1, 4), 
 def small_blocks(monkeypatch):
     monkeypatch.setattr(blocks, "ROWS", 8)
     monkeypatch.setattr(blocks, "KEYS", 4)
+    monkeypatch.setattr(blocks, "CACHED", 2 * 8 * 4)
 
 
 def inputs(B, P, G, R, N, K, H, dtype=jnp.float32):

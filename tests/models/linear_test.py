@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from usergpt_jax.models.linear import linear
+from usergpt_jax.models.linear import linear, outer_sum
 
 TOKENS = (3, 1, 40)
 WEIGHTS = {  # equation, input axes, weight's shape
@@ -45,6 +45,16 @@ def test_half_precision_is_rounded_once(weight):
     for a, b in zip(*both(weight, jnp.bfloat16), strict=True):
         assert a.dtype == jnp.bfloat16
         np.testing.assert_allclose(a.astype(jnp.float32), b, rtol=2**-8, atol=1e-5)  # half a unit in the last place
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("widths", [(24, 64), (64, 24)])
+def test_outer_products_are_summed_for_each_of_a_batch(widths, dtype):
+    x, y = (jax.random.normal(jax.random.key(n), (5, 40, n), dtype) for n in widths)
+    found = jax.jit(lambda x, y: outer_sum(x, y, 1, n_batch=1))(x, y)
+    expected = np.einsum("bti,bto->bio", x.astype(jnp.float32), y.astype(jnp.float32))
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_the_operands_of_half_precision_products_are_not_widened_on_other_devices():

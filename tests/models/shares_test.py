@@ -26,6 +26,7 @@ CASES = [*((sizes, "blockwise") for sizes in WHOLE + SPLIT), (SPLIT[-1], "refere
 def small_blocks(monkeypatch):
     monkeypatch.setattr(blocks, "ROWS", 8)
     monkeypatch.setattr(blocks, "KEYS", 4)
+    monkeypatch.setattr(blocks, "CACHED", 2 * 8 * 4)
 
 
 def mesh_of(*sizes):

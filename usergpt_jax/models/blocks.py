@@ -17,6 +17,7 @@ from usergpt_jax.models.linear import outer_sum
 from usergpt_jax.models.shares import WHOLE, Share, number
 
 ROWS, KEYS = 512, 256  # queries and keys of a block
+CACHED = 2 * ROWS * KEYS  # scores that a CPU's cache holds
 
 
 class Sight(NamedTuple):
@@ -39,6 +40,10 @@ class Part(NamedTuple):
 
 def attend(q: Float[Array, "M Q H"], k: Float[Array, "M S H"], v: Float[Array, "M S H"], sight: Sight) -> Part:
     """Attention of scaled queries; a query that sees no key gets zeros and the logsumexp `MASKED`."""
+    return _in_turns(_attend, sight, q, k, v)
+
+
+def _attend(sight: Sight, q: Array, k: Array, v: Array) -> Part:
     blocks = _Blocks(q.shape[1], k.shape[1], sight)
     k, v = blocks.padded(k), blocks.padded(v)
 
@@ -86,6 +91,12 @@ def attend_backward(
       d_out: gradient by the output.
       delta: `sum(out * d_out)` of each query.
     """
+    return _in_turns(_attend_backward, sight, q, k, v, logsumexp, d_out, delta)
+
+
+def _attend_backward(
+    sight: Sight, q: Array, k: Array, v: Array, logsumexp: Array, d_out: Array, delta: Array
+) -> tuple[Array, Array, Array]:
     blocks = _Blocks(q.shape[1], k.shape[1], sight)
     n_keys, wide = k.shape[1], jnp.float32
     k, v = blocks.padded(k), blocks.padded(v)
@@ -112,6 +123,23 @@ def attend_backward(
     start = jnp.zeros(k.shape, wide), jnp.zeros(v.shape, wide)
     (dk, dv), dq = blocks.scan_rows(one, start, (q, hidden, d_out.astype(q.dtype), delta))
     return dq, dk[:, :n_keys], dv[:, :n_keys]
+
+
+def _in_turns(work: Callable[..., Any], sight: Sight, q: Array, k: Array, *others: Array) -> Any:
+    """`work` on all attentions; on a CPU on a few of them at a time, so that their scores stay in its cache."""
+    M = q.shape[0]
+    most = CACHED // (min(ROWS, q.shape[1]) * min(KEYS, k.shape[1]))
+    at_once = max((n for n in range(1, min(most, M) + 1) if M % n == 0), default=1)
+
+    def some(lengths: Array, *operands: Array) -> Any:
+        return work(sight._replace(lengths=lengths), *operands)
+
+    def on_cpu(*operands: Array) -> Any:
+        turns = [x.reshape(M // at_once, at_once, *x.shape[1:]) for x in operands]
+        out = jax.lax.map(lambda turn: some(*turn), turns)
+        return jax.tree.map(lambda x: x.reshape(M, *x.shape[2:]), out)
+
+    return jax.lax.platform_dependent(sight.lengths, q, k, *others, cpu=on_cpu, default=some)
 
 
 def _scores(q: Array, k: Array, visible: Array) -> Array:

@@ -45,7 +45,8 @@ def outer_sum(
     def on_cpu(left: Array, right: Array) -> Array:
         last = tuple(range(left.ndim - n_tokens, left.ndim))
         turned = with_layout_constraint(jnp.moveaxis(left, tokens, last), Layout(tuple(range(left.ndim))))
-        return jax.lax.optimization_barrier(product(turned, last, right))  # else the result is turned by turning `right`
+        out = product(turned, last, right)
+        return jax.lax.optimization_barrier(out)  # else XLA turns `right` where the result is turned
 
     def elsewhere(left: Array, right: Array) -> Array:
         return product(left, tokens, right)
