@@ -145,6 +145,15 @@ def test_a_dtype_that_holds_no_weights_is_refused(folder):
     assert_refused(folder, f"{Q}: expected dtype F32, F16, BF16, got I8")
 
 
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_a_value_that_is_not_finite_is_refused(folder, value):
+    def spoil(tensors):
+        tensors[Q][3, 5] = value
+
+    rewrite(folder, spoil)
+    assert_refused(folder, f"{Q}: holds NaN or infinity")
+
+
 def test_a_stored_head_of_a_tied_model_must_be_the_embedding(tmp_path):
     params = random_params(tiny.CONFIG)
     weights.save(tmp_path, params, max_shard_bytes=10**9)

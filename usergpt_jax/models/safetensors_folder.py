@@ -41,13 +41,16 @@ class Tensor(NamedTuple):
         The file is opened anew each time, so that no page of it stays mapped.
 
         Raises:
-          InputError: the file is broken or gone.
+          InputError: the file is broken or gone, or a value is not finite.
         """
         try:
             with safe_open(self.path, "np") as file:
-                return file.get_slice(self.name)[part]
+                values = file.get_slice(self.name)[part]
         except (SafetensorError, OSError) as error:
             raise InputError(f"{self.path}: {self.name}: cannot be read: {error}") from None
+        if not np.isfinite(values).all():
+            raise InputError(f"{self.path}: {self.name}: holds NaN or infinity")
+        return values
 
 
 def tensors(folder: pathlib.Path) -> dict[str, Tensor]:

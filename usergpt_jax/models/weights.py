@@ -113,7 +113,7 @@ def load(folder: str | os.PathLike[str], config: Qwen3Config, vocab_size: int, m
 
     Raises:
       InputError: the mesh does not divide a dimension; the files are broken, or pickled; or a tensor is missing,
-        unknown or of another shape. Nothing has been read by then.
+        unknown or of another shape. Nothing has been read by then. While reading: a value is not finite.
     """
     folder = pathlib.Path(folder)
     qwen3.check_vocab(config, vocab_size)
