@@ -165,11 +165,11 @@ class Ours:
         def layers(params: qwen3.Params) -> jax.Array:
             return jnp.sum(tree_attention.forward_flat(params, c, tokens, jnp.ones(tokens.shape, bool)) ** 2)
 
-        def attention(*x: jax.Array) -> jax.Array:
-            return jnp.sum(blockwise.attend_causal(*x, jnp.full(rows, length)) ** 2)
+        def attention(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+            return jnp.sum(blockwise.attend_causal(q * c.head_dim**-0.5, k, v, jnp.full(rows, length)) ** 2)
 
         def head(hidden: jax.Array, table: jax.Array) -> jax.Array:
-            return jnp.sum(logprob.token_logprobs(hidden, table, targets, CHUNK_TOKENS).logprob)
+            return -jnp.mean(logprob.token_logprobs(hidden, table, targets, CHUNK_TOKENS).logprob)
 
         def product(x: jax.Array, weight: jax.Array, d_out: jax.Array) -> Any:
             out, back = jax.vjp(lambda x, weight: linear(x, weight, x.ndim - 2), x, weight)

@@ -43,14 +43,10 @@ class Peer:
     ) -> Callable[[], None]:
         """One step over every question of every user, each with the user's whole history before it."""
         tokens = self.tokens(users * questions, history + question + output)
-        labels = tokens.clone()
-        labels[:, : history + question] = -100
 
         def step() -> None:
-            for start in range(0, len(tokens), ROWS):
-                part = slice(start, start + ROWS)
-                loss = self.model(tokens[part], labels=labels[part]).loss
-                (loss * len(tokens[part]) / len(tokens)).backward()
+            for part in tokens.split(ROWS):
+                (-self._logprobs(part, output).sum() / (len(tokens) * output)).backward()
             self._update()
 
         return step
@@ -104,17 +100,18 @@ class Peer:
         ]
         hidden, table, targets = (
             leaf(rows * length, c.hidden_size),
-            leaf(self._vocab, c.hidden_size),
+            (leaf(self._vocab, c.hidden_size).detach() * c.hidden_size**-0.5).requires_grad_(),
             self.tokens(rows * length),
         )
 
         def attention() -> None:
             for _ in range(c.num_hidden_layers):
                 out = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-                out.pow(2).sum().backward()
+                torch.autograd.grad(out.pow(2).sum(), (q, k, v))
 
         def head() -> None:
-            torch.nn.functional.cross_entropy((hidden @ table.T).float(), targets).backward()
+            loss = torch.nn.functional.cross_entropy((hidden @ table.T).float(), targets)
+            torch.autograd.grad(loss, (hidden, table))
 
         def optimizer() -> None:
             for parameter in self.model.parameters():

@@ -163,17 +163,23 @@ def model_flops(
 ) -> tuple[float, float]:
     """FLOPs of a step that the model asks for, and those that are computed: with what the backward pass makes again.
 
-    6 a weight and token, 12 a pair and width. The head counts branch tokens alone; attention counts pairs that are
-    seen, half of a causal square. The head's logits are made twice, layers as `model.remat` says.
+    6 a weight and token, of which a frozen weight needs no gradient, 2; 12 a pair and width. The head counts branch
+    tokens alone; attention counts pairs that are seen, half of a causal square; low-rank terms count nothing. The
+    head's logits are made twice, layers as `model.remat` says.
     """
     tokens, answers = trunk + branches * branch, branches * branch
     heads = model.head_dim * (2 * model.n_heads + 2 * model.n_kv_heads)
     weights = model.n_layers * (model.d_model * heads + 3 * model.d_model * model.d_ff)
     pairs = trunk**2 / 2 + answers * trunk + branches * branch**2 / 2
-    attention = 12 * model.n_layers * model.n_heads * model.head_dim * pairs
-    layers, head = 6 * weights * tokens, 6 * vocab * model.d_model * answers
-    again = head + {"none": 0, "dots": attention}.get(model.remat, layers + attention)
-    return users * (layers + attention + head), users * (layers + attention + head + again / 3)
+    forward = {
+        "layers": 2 * weights * tokens,
+        "head": 2 * vocab * model.d_model * answers,
+        "attention": 4 * model.n_layers * model.n_heads * model.head_dim * pairs,
+    }
+    again = {"none": ("head",), "dots": ("head", "attention")}.get(model.remat, tuple(forward))
+    products = 3 if model.lora is None else 2
+    asked = products * (forward["layers"] + forward["head"]) + 3 * forward["attention"]
+    return users * asked, users * (asked + sum(forward[part] for part in again))
 
 
 if __name__ == "__main__":

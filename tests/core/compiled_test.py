@@ -41,6 +41,31 @@ ENTRY %main (p: bf16[4,8]) -> bf16[32,8] {
     assert compiled.collective_bytes(text) == {"all-gather": 32 * 8 * 2}
 
 
+def test_several_arrays_of_one_collective_all_count():
+    text = """
+ENTRY %main (p: bf16[4,8], q: f32[2]) -> bf16[32,8] {
+  %a = ((bf16[4,8]{1,0:T(8,128)}, f32[2]{0}), (bf16[32,8]{1,0}, f32[16]{0})) all-gather-start(%p, %q), dimensions={0}
+  %b = (f32[100]{0}, f32[7]{0}) all-reduce-start(%x, %y), to_apply=%add
+  %c = (s8[6]{0}, s8[6]{0}, u32[], u32[]) collective-permute-start(%z)
+}
+"""
+    expected = {"all-gather": 32 * 8 * 2 + 16 * 4, "all-reduce": 107 * 4, "collective-permute": 6}
+    assert compiled.collective_bytes(text) == expected
+
+
+def test_what_is_scattered_counts_whole_as_what_is_gathered_does():
+    text = """
+%inner (p: f32[64,8]) -> f32[8,8] {
+  %p = f32[64,8]{1,0} parameter(0)
+  ROOT %r = f32[8,8]{1,0} reduce-scatter(%p), dimensions={0}, to_apply=%add
+}
+ENTRY %main (p: f32[64,8]) -> f32[8,8] {
+  ROOT %r = f32[8,8]{1,0} call(%p), to_apply=%inner
+}
+"""
+    assert compiled.collective_bytes(text) == {"reduce-scatter": 64 * 8 * 4}
+
+
 def test_a_collective_spread_over_a_loop_counts_once_where_it_starts():
     step = '  %g = bf16[64,2] all-gather(%p), channel_id=42, frontend_attributes={chain_id="0"}'
     text = "\n".join([

@@ -38,16 +38,19 @@ import dataclasses, sys
 sys.path[:0] = ["launch"]
 import aot
 from tests.models import tiny
+from usergpt_jax.models.lora import LoraConfig
 print(*(aot.model_flops(tiny.CONFIG, tiny.VOCAB, *sizes)[0] for sizes in ((1, 1, 0, 0), (3, 0, 2, 5))))
 for remat in ("none", "full"):
     print(aot.model_flops(dataclasses.replace(tiny.CONFIG, remat=remat), tiny.VOCAB, 1, 0, 1, 1)[1])
+print(aot.model_flops(dataclasses.replace(tiny.CONFIG, lora=LoraConfig(2, 4.0, ("q",))), tiny.VOCAB, 1, 1, 0, 0)[0])
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    alone, branches, kept, made_again = map(float, done.stdout.split())
+    alone, branches, kept, made_again, frozen = map(float, done.stdout.split())
     c, params = tiny.CONFIG, qwen3.param_shapes(tiny.CONFIG, tiny.VOCAB)
     weights = sum(leaf.size for leaf in jax.tree.leaves(params["layers"]) if leaf.ndim > 2)
     width = c.n_layers * c.n_heads * c.head_dim
     assert alone == 6 * weights + 12 * width / 2
+    assert frozen == 4 * weights + 12 * width / 2
     head = 6 * tiny.VOCAB * c.d_model
     assert kept == alone + head * 4 / 3  # logits are made twice
     assert made_again == pytest.approx((alone + head) * 4 / 3)

@@ -15,7 +15,8 @@ SHAPES = [(2, 13, 3, 5, 4, 2, 8), (3, 9, 2, 1, 4, 4, 4), (1, 1, 2, 7, 2, 1, 4), 
 def small_blocks(monkeypatch):
     monkeypatch.setattr(blocks, "ROWS", 8)
     monkeypatch.setattr(blocks, "KEYS", 4)
-    monkeypatch.setattr(blocks, "CACHED", 2 * 8 * 4)
+    monkeypatch.setattr(blocks, "CACHED", 3 * 8 * 4)
+    monkeypatch.setattr(blocks, "CORES", 1)
 
 
 def inputs(B, P, G, R, N, K, H, dtype=jnp.float32):
@@ -73,6 +74,29 @@ def test_half_precision_inputs_are_summed_in_single():
     wide = [x.astype(jnp.float32) for x in arrays]
     assert blockwise.attend_tree(*arrays, lengths).dtype == jnp.bfloat16
     assert_close(blockwise.attend_tree(*arrays, lengths), attention.attend_tree(*wide, lengths), 1e-2)
+
+
+def test_gradients_of_half_precision_inputs_are_near_those_of_single():
+    (_, *trunk), (q, *own), lengths, weights = inputs(*SHAPES[0], dtype=jnp.bfloat16)
+    arrays = (q, *trunk, *own)
+
+    def gradients(attend, arrays):
+        return jax.jit(jax.grad(lambda *arrays: jnp.sum(weights * attend(*arrays, lengths)), range(5)))(*arrays)
+
+    got = gradients(blockwise.attend_tree, arrays)
+    want = gradients(attention.attend_tree, [x.astype(jnp.float32) for x in arrays])
+    for one, other in zip(got, want, strict=True):
+        assert one.dtype == jnp.bfloat16
+        assert_close(one, other, 2e-2)
+
+
+def test_without_a_trunk_a_branch_attends_to_itself():
+    _, (q, *own), _, _ = inputs(*SHAPES[0])
+    B, G, R, K, H = own[0].shape
+    trunk = [jnp.zeros((B, 0, K, H))] * 2
+    out = blockwise.attend_tree(q, *trunk, *own, jnp.zeros(B, int))
+    alone = [x.reshape(B * G, R, *x.shape[3:]) for x in (q, *own)]
+    assert_close(out.reshape(alone[0].shape), attention.attend_causal(*alone, jnp.full(B * G, R)), 2e-6)
 
 
 def test_tokens_that_must_not_be_seen_may_hold_anything():

@@ -10,7 +10,7 @@ import pytest
 
 from tests.models import tiny
 from usergpt_jax.core import mesh as mesh_lib
-from usergpt_jax.core.compiled import memory
+from usergpt_jax.core.compiled import collective_bytes, memory
 from usergpt_jax.models import attention, blocks, blockwise, qwen3, shares, splash, tree_attention
 from usergpt_jax.models.shares import Share
 from usergpt_jax.sft.loss import sft_loss
@@ -26,7 +26,8 @@ CASES = [*((sizes, "blockwise") for sizes in WHOLE + SPLIT), (SPLIT[-1], "refere
 def small_blocks(monkeypatch):
     monkeypatch.setattr(blocks, "ROWS", 8)
     monkeypatch.setattr(blocks, "KEYS", 4)
-    monkeypatch.setattr(blocks, "CACHED", 2 * 8 * 4)
+    monkeypatch.setattr(blocks, "CACHED", 3 * 8 * 4)
+    monkeypatch.setattr(blocks, "CORES", 1)
 
 
 def mesh_of(*sizes):
@@ -149,6 +150,17 @@ def test_splash_on_a_mesh_changes_neither_loss_nor_gradients(monkeypatch):
         for path, mesh in (("splash", mesh_of(1, 2, 1, 2)), ("reference", None))
     )
     jax.tree.map(assert_close, found, expected)
+
+
+def test_rows_and_heads_of_a_mesh_attend_where_they_are():
+    config, trees = dataclasses.replace(CONFIG, n_layers=1), tiny.trees(batch=8, trunk=64)
+    mesh = mesh_of(4, 1, 2, 1)
+    step = jax.jit(jax.value_and_grad(functools.partial(loss, config=config)))
+    with jax.set_mesh(mesh):
+        program = step.lower(
+            qwen3.sharded_shapes(config, tiny.VOCAB, mesh), mesh_lib.shard_batch(mesh, trees)
+        ).compile()
+    assert collective_bytes(program.as_text()).keys() <= {"all-reduce", "collective-permute"}
 
 
 def test_a_device_needs_memory_for_its_share_alone(monkeypatch):

@@ -11,9 +11,12 @@ COLLECTIVES = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "coll
 _BITS = {"pred": 8, "s4": 4, "u4": 4, "s8": 8, "u8": 8, "f8e4m3fn": 8, "f8e5m2": 8, "bf16": 16, "f16": 16,
          "s16": 16, "u16": 16, "f32": 32, "s32": 32, "u32": 32, "f64": 64, "s64": 64, "u64": 64}  # fmt: skip
 _COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.-]+) .*\{$")
-_COLLECTIVE = re.compile(rf"= (.+?) ({'|'.join(COLLECTIVES)})(-start)?\(")
+_COLLECTIVE = re.compile(rf"= (.+?) ({'|'.join(COLLECTIVES)})(-start)?\(([^)]*)\)")
+_RESULT = re.compile(r"^ +(?:ROOT )?(%?[\w.-]+) = (.+?) [a-z][\w-]*\(")
 _ARRAY = re.compile(r"([a-z]\w*)\[([\d,]*)\]")
-_CALLED = re.compile(r"(?:calls|branch_computations)=\{?((?:%?[\w.-]+(?:, )?)+)\}?")
+_CALLED = re.compile(
+    r"(?:calls|to_apply|branch_computations|true_computation|false_computation)=\{?((?:%?[\w.-]+(?:, )?)+)\}?"
+)
 _CONSTANT = re.compile(r"= [su]32\[\]\S* constant\((\d+)\)")
 _WHILE = re.compile(r" while\(.*condition=%?(?P<condition>[\w.-]+), body=%?(?P<body>[\w.-]+)")
 
@@ -44,11 +47,11 @@ def memory(compiled: Any) -> Memory:
 
 
 def collective_bytes(text: str) -> dict[str, int]:
-    """Bytes that each kind of collective gives a chip in one run of a program.
+    """Bytes of each kind of collective in one run of a program: of what it gives a chip, or takes to scatter.
 
     Args:
       text: the optimised program of one chip (`compiled.as_text()`). A loop runs as often as the largest constant of
-        its condition says, else once.
+        its condition says, else once; all branches of a conditional count.
     """
     own, calls, entry = _read(text)
     totals: dict[str, collections.Counter[str]] = {}
@@ -71,15 +74,19 @@ def _read(text: str) -> tuple[Mapping[str, Mapping[str, int]], Mapping[str, list
     bounds: dict[str, int] = {}  # of a loop's condition: the constant that it counts up to
     name = entry = ""
     loops, started = [], []
+    shapes: dict[str, str] = {}  # of the computation's results so far
     for line in text.splitlines():
         if not line.startswith(" ") and (found := _COMPUTATION.match(line)):
             name = found[2]
+            shapes.clear()
             own[name], spread[name], calls[name] = collections.Counter(), collections.Counter(), []
             entry = name if found[1] else entry
         elif name:
+            if found := _RESULT.match(line):
+                shapes[found[1]] = found[2]
             if found := _COLLECTIVE.search(line):
                 counts = spread if "chain_id=" in line else own
-                counts[name][found[2]] += _bytes(found[1], started=bool(found[3]))
+                counts[name][found[2]] += _collective_bytes(found, shapes)
             if found := _CONSTANT.search(line):
                 bounds[name] = max(bounds.get(name, 1), int(found[1]))
             if found := _WHILE.search(line):
@@ -96,8 +103,28 @@ def _read(text: str) -> tuple[Mapping[str, Mapping[str, int]], Mapping[str, list
     return own, calls, entry
 
 
-def _bytes(shape: str, started: bool) -> int:
-    """Bytes of a result such as "bf16[8,128]{1,0}"; a started one lists operands first, so its largest array counts."""
+def _collective_bytes(found: re.Match[str], shapes: Mapping[str, str]) -> int:
+    result, kind, started, operands = found.groups()
+    if kind == "reduce-scatter":
+        return sum(_bytes(shapes[operand.strip()]) for operand in operands.split(","))
+    if started and kind != "all-reduce":  # (operands, results, ...)
+        return _bytes(_elements(result)[1])
+    return _bytes(result)
+
+
+def _elements(shape: str) -> list[str]:
+    """Of a tuple's shape such as "((bf16[8]{0}), f32[2,3]{1,0:T(8,128)})"."""
+    elements, depth = [""], 0
+    for letter in shape[1:-1]:
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == "," and not depth:
+            elements.append("")
+        else:
+            elements[-1] += letter
+    return elements
+
+
+def _bytes(shape: str) -> int:
+    """Bytes of the arrays in a shape such as "(bf16[8,128]{1,0}, f32[])"."""
     arrays = [(kind, dims) for kind, dims in _ARRAY.findall(shape) if kind in _BITS]
-    sizes = [_BITS[kind] * math.prod(int(n) for n in dims.split(",") if n) // 8 for kind, dims in arrays]
-    return max(sizes, default=0) if started else sum(sizes)
+    return sum(_BITS[kind] * math.prod(int(n) for n in dims.split(",") if n) // 8 for kind, dims in arrays)

@@ -145,6 +145,12 @@ def constrain(x: jax.Array, axes: Axes) -> jax.Array:
     return jax.lax.with_sharding_constraint(x, spec(axes))
 
 
+def compiler_splits() -> bool:
+    """Whether arrays are whole here and the compiler splits them: with a mesh in context, outside of `on_shards`."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return mesh.size > 1 and not mesh.are_all_axes_manual
+
+
 def merge(x: jax.Array, axes: Axes) -> jax.Array:
     """Makes one dimension of the first `len(axes)`, with each shard's part in one piece so that nothing moves.
 
@@ -199,7 +205,7 @@ def on_shards(function: Callable[..., Any], in_axes: Any, out_axes: Axes, name: 
       MeshError: when called, the mesh does not divide a dimension.
     """
     mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty:
+    if mesh.size <= 1:  # 0 without a mesh
         return function
     specs = tuple(spec(axes) for axes in in_axes)
     mapped = jax.shard_map(function, in_specs=specs, out_specs=spec(out_axes), check_vma=False)

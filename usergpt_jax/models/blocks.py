@@ -5,6 +5,7 @@ A block of queries meets one block of keys after the other; running maximum and 
 backward pass makes the weights again from the saved logsumexp. Arrays are [M, Q, H]: M independent attentions.
 """
 
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from usergpt_jax.models.linear import outer_sum
 from usergpt_jax.models.shares import WHOLE, Share, number
 
 ROWS, KEYS = 512, 256  # queries and keys of a block
-CACHED = 2 * ROWS * KEYS  # scores that a CPU's cache holds
+CACHED, CORES = ROWS * KEYS, os.cpu_count() or 1  # scores that the cache of each core of a CPU holds
 
 
 class Sight(NamedTuple):
@@ -126,18 +127,20 @@ def _attend_backward(
 
 
 def _in_turns(work: Callable[..., Any], sight: Sight, q: Array, k: Array, *others: Array) -> Any:
-    """`work` on all attentions; on a CPU on a few of them at a time, so that their scores stay in its cache."""
+    """`work` for all M; a CPU takes a few of them at a time, so that their scores stay in its cache."""
     M = q.shape[0]
-    most = CACHED // (min(ROWS, q.shape[1]) * min(KEYS, k.shape[1]))
-    at_once = max((n for n in range(1, min(most, M) + 1) if M % n == 0), default=1)
+    at_once = max(1, CACHED * CORES // max(1, min(ROWS, q.shape[1]) * min(KEYS, k.shape[1])))
+    n_turns = max(1, -(-M // at_once))
+    filled = n_turns * -(-M // n_turns)  # turns of one size; an attention that fills one up has no keys
 
     def some(lengths: Array, *operands: Array) -> Any:
         return work(sight._replace(lengths=lengths), *operands)
 
     def on_cpu(*operands: Array) -> Any:
-        turns = [x.reshape(M // at_once, at_once, *x.shape[1:]) for x in operands]
+        padded = (jnp.pad(x, [(0, filled - M)] + [(0, 0)] * (x.ndim - 1)) for x in operands)
+        turns = [x.reshape(n_turns, filled // n_turns, *x.shape[1:]) for x in padded]
         out = jax.lax.map(lambda turn: some(*turn), turns)
-        return jax.tree.map(lambda x: x.reshape(M, *x.shape[2:]), out)
+        return jax.tree.map(lambda x: x.reshape(filled, *x.shape[2:])[:M], out)
 
     return jax.lax.platform_dependent(sight.lengths, q, k, *others, cpu=on_cpu, default=some)
 
@@ -152,8 +155,8 @@ class _Blocks:
 
     def __init__(self, n_rows: int, n_keys: int, sight: Sight):
         self._n_rows, self._sight = n_rows, sight
-        self._rows, self._keys = min(ROWS, n_rows), min(KEYS, n_keys)
-        self._n_blocks = -(-n_keys // self._keys)
+        self._rows, self._keys = max(1, min(ROWS, n_rows)), max(1, min(KEYS, n_keys))
+        self._n_blocks = max(1, -(-n_keys // self._keys))
 
     def padded(self, x: Array) -> Array:
         """Keys or values filled up to whole blocks."""

@@ -8,6 +8,7 @@ Query heads that share a key head are rows of one matrix, token by token:
 """
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -120,7 +121,8 @@ def _no_gradient(x: Array | int) -> np.ndarray:
 
 def _keys(x: Float[Array, "*B T K H"]) -> Float[Array, "M T H"]:
     """Keys or values with their heads as rows: M = B x K."""
-    return jnp.swapaxes(x, -2, -3).reshape(-1, x.shape[-3], x.shape[-1])
+    *batch, T, K, H = x.shape
+    return jnp.swapaxes(x, -2, -3).reshape(math.prod(batch) * K, T, H)
 
 
 def _tokens(x: Float[Array, "M T H"], like: Float[Array, "*B T K H"]) -> Float[Array, "*B T K H"]:

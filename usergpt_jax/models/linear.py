@@ -10,8 +10,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jax.experimental.layout import Layout, with_layout_constraint
 from jaxtyping import Array, Float
+
+from usergpt_jax.core.mesh import compiler_splits
+
+PRODUCT = "product_with_weights"  # by this name policies of `jax.checkpoint` know results of `linear`
 
 
 def linear(x: Float[Array, "*tokens_and_in"], weight: Float[Array, "*in_and_out"], n_in: int) -> Float[Array, "..."]:
@@ -29,9 +34,9 @@ def outer_sum(
 ) -> Float[Array, "*batch_in_and_out"]:
     """Outer products of each token's `x` and `y`, summed over the tokens in float32.
 
-    The tokens are the first axes of both operands, and a CPU turns the left one round: XLA does so for every tile
-    anew, from all that the operand is fused with, and through float32. So the narrower one is on the left, and turned
-    in memory beforehand.
+    XLA on a CPU sums over the last axis of the left operand, so it transposes the one here: left to itself it takes it
+    through float32, and recomputes for each tile whatever it has fused with it. Here the narrower operand is on the
+    left and is transposed in memory first.
     """
     first = n_batch + n_tokens  # axis of what is not summed
     batch, tokens = tuple(range(n_batch)), tuple(range(n_batch, first))
@@ -43,6 +48,8 @@ def outer_sum(
         return jax.lax.dot_general(left, right, axes, precision, jnp.float32)
 
     def on_cpu(left: Array, right: Array) -> Array:
+        if compiler_splits():  # it would bring an operand of a given layout together
+            return product(left.astype(jnp.float32), tokens, right.astype(jnp.float32))
         last = tuple(range(left.ndim - n_tokens, left.ndim))
         turned = with_layout_constraint(jnp.moveaxis(left, tokens, last), Layout(tuple(range(left.ndim))))
         out = product(turned, last, right)
@@ -60,11 +67,11 @@ def outer_sum(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _linear(x: Array, weight: Array, n_in: int) -> Array:
-    return _contract(x, weight, range(x.ndim - n_in, x.ndim), range(n_in)).astype(x.dtype)
+    return _product(x, weight, n_in)
 
 
 def _forward(x: Array, weight: Array, n_in: int) -> tuple[Array, tuple[Array, Array]]:
-    return linear(x, weight, n_in), (x, weight)
+    return checkpoint_name(_product(x, weight, n_in), PRODUCT), (x, weight)
 
 
 def _backward(n_in: int, saved: tuple[Array, Array], d_out: Array) -> tuple[Array, Array]:
@@ -75,6 +82,10 @@ def _backward(n_in: int, saved: tuple[Array, Array], d_out: Array) -> tuple[Arra
 
 
 _linear.defvjp(_forward, _backward)
+
+
+def _product(x: Array, weight: Array, n_in: int) -> Array:
+    return _contract(x, weight, range(x.ndim - n_in, x.ndim), range(n_in)).astype(x.dtype)
 
 
 def _contract(x: Array, y: Array, x_axes: range, y_axes: range) -> Array:

@@ -41,17 +41,6 @@ def token_logprobs(
     return TokenLogprobs(*figures)
 
 
-def token_logprobs_reference(
-    hidden: Float[Array, "T D"], head: Float[Array, "V D"], targets: Int[Array, " T"]
-) -> TokenLogprobs:
-    """`token_logprobs` through the full matrix of logits, for tests."""
-    full = logits(hidden, head)
-    logsumexp = jax.nn.logsumexp(full, axis=-1)
-    logp = full - logsumexp[:, None]
-    chosen = jnp.take_along_axis(logp, targets[:, None], axis=-1)[:, 0]
-    return TokenLogprobs(chosen, -jnp.sum(jnp.exp(logp) * logp, axis=-1), logsumexp)
-
-
 def logits(hidden: Float[Array, "*T D"], head: Float[Array, "V D"]) -> Float[Array, "*T V"]:
     """Logits in float32 of operands in the dtype of `hidden`."""
     return _product("...D,VD->...V", hidden, head.astype(hidden.dtype))

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from usergpt_jax.core.errors import InputError
+from usergpt_jax.models.linear import PRODUCT
 from usergpt_jax.models.lora import LoraConfig
 from usergpt_jax.models.rotary import RopeScaling
 
@@ -23,7 +24,7 @@ REMAT = {
         offload_src="device",
         offload_dst="pinned_host",
     ),
-    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,  # keep results of weight matrices
+    "dots": jax.checkpoint_policies.save_only_these_names(PRODUCT),  # keep products with weights
 }
 
 ATTENTION = ("blockwise", "splash", "reference")

@@ -29,7 +29,7 @@ class SamplingConfig:
       max_new_tokens: limit of a sample, stop token included.
       temperature: divides the logits; 0 takes the likeliest token.
       top_k: keeps the k likeliest tokens; 0 keeps all.
-      top_p: keeps the smallest set of likeliest tokens that holds this probability; 1 keeps all.
+      top_p: keeps a token while the tokens likelier than it hold less than this probability; 1 keeps all.
       stop_token: ends a sample.
     """
 

@@ -152,9 +152,8 @@ def _apply_layer(
     late = jax.tree.map(lambda part: part[:, :, drop:], tree.rotation)
     q = block.queries(normed[:, :, drop:], late)
     attend = functools.partial(_attend_share, _path(config), n_shares, P, R)
-    if config.attention == "splash" or n_shares > 1:
-        rows, keys = (("batch", "sequence", None, heads, None) for heads in ("heads", "kv_heads"))
-        attend = on_shards(attend, (rows, keys, keys, ("batch",)), rows, "attention")
+    rows, keys = (("batch", "sequence", None, heads, None) for heads in ("heads", "kv_heads"))
+    attend = on_shards(attend, (rows, keys, keys, ("batch",)), rows, "attention")
     attended = attend(q, k, v, jnp.sum(tree.trunk_mask, axis=1))
     x = constrain(block.finish(x[:, :, drop:], attended), ("batch", "sequence", None, None))
     trunk_kv = (shares.in_order(part[:, :, :P]) for part in (k, v))
