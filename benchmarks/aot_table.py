@@ -36,8 +36,8 @@ CONTEXT = {
 CHUNK_TOKENS = 1024  # a chip, of those whose logits exist at once
 STEPS = ("sft", "df_grpo")
 COLUMNS = (
-    *("topology", "model", "tokens a user", "step", "chips", "mesh", "arguments GiB", "temporaries GiB", "peak GiB"),
-    *("fits", "collectives GiB", "compute s", "network s", "MFU", "compile s"),
+    *("topology", "model", "tokens", "step", "mesh", "arguments GiB", "temporaries GiB", "peak GiB", "PFLOP"),
+    *("collectives GiB", "compute s", "network s", "MFU", "compile s"),
 )
 
 
@@ -103,10 +103,10 @@ def table(found: dict[str, dict[str, Any]]) -> str:
 
 def _row(cell: Cell, one: dict[str, Any]) -> tuple[str, ...]:
     split = " x ".join(f"{axis} {size}" for axis, size in one["mesh"].items() if size > 1)
-    start = (cell.topology, cell.size, f"{cell.tokens:,}", cell.step, str(TOPOLOGIES[cell.topology]), split)
-    if "reason" in one:
-        return (*start, *("",) * 3, "no", *("",) * 4, str(one["compile_seconds"]))
-    sizes = (one["arguments_gib"], one["temporaries_gib"], one["peak_gib"], "yes" if one["fits"] else "no")
+    start = (cell.topology, cell.size, f"{cell.tokens:,}", cell.step, split)
+    if not one["fits"]:
+        return (*start, "does not fit", *("",) * 7, str(one["compile_seconds"]))
+    sizes = (one["arguments_gib"], one["temporaries_gib"], one["peak_gib"], one["model_pflops"])
     moved = ", ".join(f"{kind} {size:.0f}" for kind, size in one["collective_gib"].items() if size >= 1)
     times = (one["compute_seconds"], one["network_seconds"], one["mfu_without_overlap"], one["compile_seconds"])
     return (*start, *map(str, sizes), moved, *map(str, times))

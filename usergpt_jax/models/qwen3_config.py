@@ -45,7 +45,8 @@ class Qwen3Config:
       norm_eps: added to the mean square in RMSNorm.
       tie_embeddings: whether the head is the embedding.
       param_dtype: of stored parameters.
-      compute_dtype: of matrix products; norms, softmax and log-probs are float32.
+      compute_dtype: of operands of matrix products; norms, softmax and log-probs are float32. On TPU and GPU, float32
+        operands of the layers are rounded as `jax_default_matmul_precision` says.
       remat: what the backward pass recomputes, a key of `REMAT`.
       attention: path of `tree_attention`, one of `ATTENTION`: for any device, for TPU, for tests.
       attention_bias: whether query, key, value and output projections have biases.
