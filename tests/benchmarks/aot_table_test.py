@@ -32,7 +32,7 @@ def test_finished_cells_are_not_compiled_again_and_the_table_says_what_does_not_
     def measure(cell):
         asked.append(cell)
         fits = {"arguments_gib": 1.5, "temporaries_gib": 2.5, "peak_gib": 3.5, "fits": True, "collective_gib": {}}
-        times = {"compute_seconds": 1.0, "network_seconds": 0.5, "mfu_without_overlap": 0.667}
+        times = {"model_pflops": 87.0, "compute_seconds": 1.0, "network_seconds": 0.5, "mfu_without_overlap": 0.667}
         figures = {**fits, **times} if cell.step == "sft" else {"fits": False, "reason": "out of memory"}
         return {"cell": str(cell), "mesh": aot_table.mesh(cell), "compile_seconds": 7.0, **figures}
 
@@ -43,5 +43,5 @@ def test_finished_cells_are_not_compiled_again_and_the_table_says_what_does_not_
     assert [cell.step for cell in asked] == ["sft", "df_grpo"]
     assert len([json.loads(line) for line in (tmp_path / "cells").read_text().splitlines()]) == 2
     *_, sft, grpo = capsys.readouterr().out.splitlines()
-    assert "| 3.5 | yes |" in sft
-    assert "| no |" in grpo
+    assert "| 3.5 | 87.0 |" in sft
+    assert "| does not fit |" in grpo
