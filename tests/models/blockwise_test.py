@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.models import tiny
 from usergpt_jax.models import attention, blocks, blockwise
 
 # B, P, G, R, N, K, H: trunks and branches that fill blocks, and that do not; grouped heads, and not.
@@ -127,21 +128,14 @@ def test_no_array_holds_every_pair_of_tokens():
     (_, *trunk), (q, *own), lengths, _ = inputs(1, 64, 2, 32, 2, 1, 4)
     arrays = (q, *trunk, *own)
 
-    def sizes(jaxpr):
-        for equation in jaxpr.eqns:
-            yield from (out.aval.size for out in equation.outvars)
-            for inner in jax.tree.leaves(equation.params, is_leaf=lambda x: hasattr(x, "eqns")):
-                inner = getattr(inner, "jaxpr", inner)
-                if hasattr(inner, "eqns"):
-                    yield from sizes(inner)
-
     def loss(attend, *arrays):
         return jnp.sum(attend(*arrays, lengths) ** 2)
 
-    biggest = {
-        attend: max(sizes(jax.make_jaxpr(jax.grad(functools.partial(loss, attend), range(5)))(*arrays).jaxpr))
-        for attend in (blockwise.attend_tree, attention.attend_tree)
-    }
+    def biggest_of(attend):
+        traced = jax.make_jaxpr(jax.grad(functools.partial(loss, attend), range(5)))(*arrays)
+        return max(out.aval.size for equation in tiny.equations(traced.jaxpr) for out in equation.outvars)
+
+    biggest = {attend: biggest_of(attend) for attend in (blockwise.attend_tree, attention.attend_tree)}
     pairs = 2 * 32 * 64 * 2  # branch tokens x trunk tokens x heads
     assert biggest[attention.attend_tree] >= pairs
     assert biggest[blockwise.attend_tree] < pairs / 2

@@ -1,5 +1,7 @@
 """The layers' matrix product and its own gradients equal einsum's, and run in bfloat16 for every weight's shape."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -55,6 +57,13 @@ def test_outer_products_are_summed_for_each_of_a_batch(widths, dtype):
     expected = np.einsum("bti,bto->bio", x.astype(jnp.float32), y.astype(jnp.float32))
     assert found.dtype == jnp.float32
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="of the CPU's compiler")
+def test_a_cpu_multiplies_half_precision_operands_as_they_are():
+    x, y = jax.ShapeDtypeStruct((400, 24), jnp.bfloat16), jax.ShapeDtypeStruct((400, 64), jnp.bfloat16)
+    text = jax.jit(lambda x, y: outer_sum(x, y, 1)).lower(x, y).compile().as_text()
+    assert set(re.findall(r"f32\[([\d,]*)\]", text)) - {""} == {"24,64"}  # the result alone
 
 
 def test_the_operands_of_half_precision_products_are_not_widened_on_other_devices():

@@ -1,6 +1,8 @@
 """A decoder and trees small enough for every test."""
 
 import dataclasses
+from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,10 +27,20 @@ DEEP = dataclasses.replace(CONFIG, n_layers=5)  # past the depth up to which lay
 VOCAB = 32
 
 
-def params(config: qwen3.Qwen3Config = CONFIG) -> qwen3.Params:
-    """Parameters with larger weights than `init` gives, so that attention is far from uniform."""
+def params(config: qwen3.Qwen3Config = CONFIG, scale: float = 2.0) -> qwen3.Params:
+    """Parameters `scale` times as large as `init` gives them; twice, so that attention is far from uniform."""
     made = jax.jit(qwen3.init, static_argnums=(0, 1))(config, VOCAB, jax.random.key(0))
-    return jax.tree.map(lambda weight: weight * 2.0, made)
+    return jax.tree.map(lambda weight: weight * scale, made)
+
+
+def equations(jaxpr: Any) -> Iterator[Any]:
+    """All operations of a traced function, those of inner functions as often as they are called."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for inner in jax.tree.leaves(equation.params, is_leaf=lambda x: hasattr(x, "eqns")):
+            inner = getattr(inner, "jaxpr", inner)
+            if hasattr(inner, "eqns"):
+                yield from equations(inner)
 
 
 def trees(batch: int = 4, trunk: int = 7, branches: int = 3, branch: int = 5) -> dict[str, jax.Array]:
