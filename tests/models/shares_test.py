@@ -21,6 +21,8 @@ WHOLE = [(1, 1, 1, 1), (8, 1, 1, 1), (2, 4, 1, 1), (2, 1, 4, 1), (2, 2, 2, 1)]  
 SPLIT = [(1, 1, 1, 2), (1, 2, 1, 4), (2, 1, 2, 2)]
 CASES = [*((sizes, "blockwise") for sizes in WHOLE + SPLIT), (SPLIT[-1], "reference")]
 
+params_of = functools.cache(tiny.params)
+
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
@@ -48,11 +50,6 @@ def ragged_trees():
 def loss(params, trees, config):
     out = trees["branch_mask"]
     return sft_loss(params, config=config, **trees, output_mask=out, first_output=2, chunk_tokens=16)[0]
-
-
-@functools.cache
-def params_of(config, scale):
-    return tiny.params(config, scale)
 
 
 def loss_and_gradients(config, trees, mesh=None, scale=2.0):
