@@ -56,6 +56,13 @@ def test_a_value_of_another_type_is_named_with_its_key(key, value, message):
         to_dataclass(Outer, config, "s")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_a_number_that_is_not_finite_is_refused(value):
+    config = ConfigDict({**good().to_dict(), "inner": {"rate": value}}, convert_dict=True)
+    with pytest.raises(ConfigError, match=rf"config\.s\.inner\.rate: expected a finite number, got {value}"):
+        to_dataclass(Outer, config, "s")
+
+
 def test_the_top_of_a_config_needs_run_dir_seed_and_schema():
     sections = {name: {} for name in SECTIONS}
     with pytest.raises(ConfigError, match="'seed' is missing"):

@@ -107,7 +107,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
             {**TINY, "attention": "flash"},
             r"attention: expected one of blockwise, splash, reference, got 'flash'",
         ),
-        ("model", {**TINY, "rope_theta": 1.0}, r"rope_theta: expected above 1"),
+        ("model", {**TINY, "rope_theta": 1.0}, r"rope_theta: expected above 1 and finite"),
     ],
 )
 def test_a_card_that_does_not_fit_is_refused(model_folder: pathlib.Path, tmp_path, key, value, message):

@@ -34,7 +34,7 @@ def run(params, config):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"rank": 0}, "rank: expected at least 1, got 0"),
+        ({"rank": 0}, "rank: expected a whole number above 0, got 0"),
         ({"alpha": 0.0}, r"alpha: expected above 0 and finite, got 0\.0"),
         ({"targets": ()}, "targets: expected distinct names, at least one"),
         ({"targets": ("q", "q")}, "expected distinct names"),
@@ -52,6 +52,12 @@ def test_new_terms_change_no_output_and_fit_the_decoder():
     assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, qwen3.param_shapes(config, tiny.VOCAB))
     np.testing.assert_array_equal(run(params, config), run(tiny.params(ONE_LAYER), ONE_LAYER))
     assert all(np.abs(params["layers"][lora.names(name)[0]]).min() > 0 for name in ALL.targets)
+
+
+def test_trained_terms_are_never_replaced():
+    params = lora.add(tiny.params(ONE_LAYER), ALL, jax.random.key(0))
+    with pytest.raises(InputError, match="expected weights without low-rank terms"):
+        lora.add(params, ALL, jax.random.key(1))
 
 
 @pytest.mark.parametrize("config", [ONE_LAYER, dataclasses.replace(tiny.DEEP, attention_bias=True)], ids=["1", "5"])

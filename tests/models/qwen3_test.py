@@ -14,7 +14,9 @@ from usergpt_jax.models import qwen3, tree_attention
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"n_layers": 0}, "n_layers: expected above 0, got 0"),
+        ({"n_layers": 0}, "n_layers: expected a whole number above 0, got 0"),
+        ({"norm_eps": float("inf")}, "norm_eps: expected above 0 and finite, got inf"),
+        ({"rope_theta": float("nan")}, "rope_theta: expected above 1 and finite, got nan"),
         ({"d_model": -8}, "d_model"),
         ({"n_kv_heads": 3}, "3 does not divide n_heads = 4"),
         ({"head_dim": 5}, "even number, got 5"),

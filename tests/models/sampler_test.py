@@ -9,7 +9,7 @@ import pytest
 
 from tests.models import tiny
 from usergpt_jax.core.errors import InputError
-from usergpt_jax.models import qwen3, sampler, sampling, tree_attention
+from usergpt_jax.models import decoding, qwen3, sampler, sampling, tree_attention
 
 SAMPLING = sampler.SamplingConfig(n_samples=3, max_new_tokens=5, temperature=0.8, top_k=0, top_p=1.0, stop_token=1)
 GREEDY = dataclasses.replace(SAMPLING, temperature=0.0, n_samples=1)
@@ -127,6 +127,31 @@ def test_a_sample_depends_on_neither_neighbours_nor_batch_nor_the_limit(settings
     np.testing.assert_array_equal(full.tokens[0], alone.tokens[0])
     longer = run(dataclasses.replace(settings, max_new_tokens=7, n_samples=4), trees)
     np.testing.assert_array_equal(full.tokens[:, :, :, 0], longer.tokens[:, :, :3, 0])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"keys": jax.random.split(jax.random.key(0), 3)}, r"keys: expected shape \(4,\) beside .*, got \(3,\)"),
+        ({"keys": jax.random.key(0)}, r"keys: expected shape \(4,\) beside .*, got \(\)"),
+        ({"keys": jax.random.PRNGKey(0)}, r"keys: expected shape \(4, 2\) beside .*, got \(2,\)"),
+        ({"trunk_mask": jnp.ones((4, 6), bool)}, r"trunk_mask: expected shape \(4, 7\)"),
+        ({"limits": jnp.ones((3, 3), int)}, r"limits: expected shape \(4, 3\)"),
+        ({"questions": jnp.zeros((4, 0, 5), int)}, "questions: expected at least one user, question and token"),
+    ],
+)
+def test_shapes_that_do_not_belong_together_are_refused_by_name(change, message):
+    keys, limits = jax.random.split(jax.random.key(0), 4), jnp.ones((4, 3), int)
+    prompts = decoding.Prompts(*tiny.trees().values(), keys, limits, limits[..., None])
+    prompts.check()
+    with pytest.raises(InputError, match=message):
+        prompts._replace(**change).check()
+
+
+def test_keys_are_one_a_user():
+    given = *tiny.trees().values(), jax.random.split(jax.random.key(0), 3)
+    with pytest.raises(InputError, match="keys"):
+        jax.eval_shape(lambda: sample(tiny.params(), tiny.CONFIG, *given, SAMPLING))
 
 
 def test_nothing_recompiles_for_the_same_shapes():

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import pickle
+import shutil
 import struct
 
 import jax
@@ -12,7 +13,8 @@ from safetensors.numpy import load_file, save_file
 from tests.models import tiny
 from usergpt_jax.core import mesh as mesh_lib
 from usergpt_jax.core.errors import InputError
-from usergpt_jax.models import qwen3, safetensors_folder, weights
+from usergpt_jax.models import lora, qwen3, safetensors_folder, weights
+from usergpt_jax.models.lora import LoraConfig
 
 ONE = mesh_lib.MeshConfig(data=1, fsdp=1, tensor=1, context=1)
 UNTIED = dataclasses.replace(tiny.CONFIG, tie_embeddings=False, attention_bias=True)
@@ -143,6 +145,27 @@ def test_a_missing_extra_or_misshapen_tensor_is_named(folder):
 def test_a_dtype_that_holds_no_weights_is_refused(folder):
     rewrite(folder, lambda tensors: tensors.update({Q: tensors[Q].astype(np.int8)}))
     assert_refused(folder, f"{Q}: expected dtype F32, F16, BF16, got I8")
+
+
+def test_one_file_beside_an_index_is_refused(folder):
+    shard = sorted(folder.glob("*.safetensors"))[0]
+    shutil.copy(shard, folder / "model.safetensors")
+    assert_refused(folder, f"expected model.safetensors or {INDEX}, got both")
+
+
+def test_many_more_layers_than_tensors_are_refused_at_once(folder):
+    many = dataclasses.replace(UNTIED, n_layers=10**9)
+    assert_refused(folder, r"expected the tensors of 1000000000 layers, got \d+ tensors", many)
+
+
+def test_what_import_refuses_is_not_exported(tmp_path):
+    params = random_params(UNTIED)
+    params["layers"]["q"] = params["layers"]["q"].at[1, 0, 0, 0].set(np.nan)
+    with pytest.raises(InputError, match=r"model\.layers\.1\.self_attn\.q_proj\.weight: holds NaN or infinity"):
+        weights.save(tmp_path, params, max_shard_bytes=10**9)
+    terms = LoraConfig(2, 4.0, ("q",))
+    with pytest.raises(InputError, match="got low-rank terms beside them; merge them first"):
+        weights.save(tmp_path, lora.add(random_params(UNTIED), terms, jax.random.key(0)), max_shard_bytes=10**9)
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.inf])

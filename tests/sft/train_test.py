@@ -7,6 +7,7 @@ import pytest
 
 from tests.models import tiny
 from usergpt_jax.core import mesh as mesh_lib
+from usergpt_jax.core.metrics import read_metrics
 from usergpt_jax.core.optimizer import OptimizerConfig
 from usergpt_jax.corpus.trees import TreeBatch
 from usergpt_jax.models import qwen3
@@ -32,3 +33,21 @@ def test_a_stage_compiles_its_step_once(tmp_path, caplog, change):
             tmp_path, params, batches(), model=tiny.CONFIG, train_config=CONFIG, first_output=1, mesh=mesh, name="tiny"
         )  # fmt: skip
     assert sum("Finished XLA compilation of jit(train_step)" in line for line in caplog.messages) == 1
+
+
+def test_a_state_that_is_not_finite_is_never_kept(tmp_path, capfd):
+    mesh = mesh_lib.make_mesh(ONE)
+
+    def train(eps):
+        config = dataclasses.replace(tiny.CONFIG, norm_eps=eps)
+        params = qwen3.init_sharded(tiny.CONFIG, tiny.VOCAB, jax.random.key(0), mesh)
+        settings = dataclasses.replace(CONFIG, log_every_steps=100)
+        sft.train(
+            tmp_path, params, batches(), model=config, train_config=settings, first_output=1, mesh=mesh, name="tiny"
+        )  # fmt: skip
+
+    with pytest.raises(FloatingPointError, match="loss is nan at step 1"):
+        train(float("nan"))
+    assert "Traceback" not in capfd.readouterr().err
+    train(tiny.CONFIG.norm_eps)  # starts anew
+    assert [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [1, 3]

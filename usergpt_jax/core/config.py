@@ -1,6 +1,7 @@
 """From ml_collections configs to frozen dataclasses: every key declared, typed and read by attribute."""
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -40,10 +41,10 @@ SECTIONS = (
 
 
 def require_positive(values: Mapping[str, float], section: str) -> None:
-    """Raises `ConfigError`, naming the key, for a value that is not above zero."""
+    """Raises `ConfigError`, naming the key, for a value that is not above zero, or infinite."""
     for key, value in values.items():
-        if value <= 0:
-            raise ConfigError(f"config.{section}.{key}: expected above 0, got {value}")
+        if not 0 < value < math.inf:
+            raise ConfigError(f"config.{section}.{key}: expected above 0 and finite, got {value}")
 
 
 def run_config(config: ConfigDict) -> RunConfig:
@@ -97,7 +98,9 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
         if value is None and type(None) in args:
             return None
         return _convert(next(arg for arg in args if arg is not type(None)), value, key)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise ConfigError(f"config.{key}: expected a finite number, got {value}")
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ConfigError(f"config.{key}: expected {hint.__name__}, got {value!r}")

@@ -37,9 +37,7 @@ class MetricWriter:
           FloatingPointError: a value is NaN or infinite; the message names step and metric.
         """
         values = {name: float(value) for name, value in scalars.items()}
-        for name, value in values.items():
-            if not math.isfinite(value):
-                raise FloatingPointError(f"{name} is {value} at step {step}")
+        check_finite(step, values)
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
         for name, value in values.items():
@@ -53,6 +51,13 @@ class MetricWriter:
     ) -> None:
         self._file.close()
         self._board.close()
+
+
+def check_finite(step: int, scalars: Mapping[str, float]) -> None:
+    """Raises `FloatingPointError`, naming step and metric, when a value is NaN or infinite."""
+    for name, value in scalars.items():
+        if not math.isfinite(value):
+            raise FloatingPointError(f"{name} is {float(value)} at step {step}")
 
 
 def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, float]]:

@@ -11,7 +11,7 @@ import orbax.checkpoint as ocp
 
 
 class StateStore:
-    """Keeps the latest state of a training run, written asynchronously by Orbax.
+    """Keeps the latest state of a training run, written asynchronously by Orbax; a context that closes it.
 
     Args:
       folder: where to keep it; made if absent.
@@ -21,6 +21,10 @@ class StateStore:
     def __init__(self, folder: str | os.PathLike[str], every_steps: int):
         options = ocp.CheckpointManagerOptions(max_to_keep=1, save_interval_steps=every_steps)
         self._manager = ocp.CheckpointManager(pathlib.Path(folder).resolve(), options=options)
+
+    def due(self, step: int) -> bool:
+        """Whether `save` would write the state after `step`: the first one it is given, and multiples."""
+        return self._manager.should_save(step)
 
     def save(self, step: int, arrays: Any, position: Mapping[str, Any], *, force: bool = False) -> None:
         """Writes the state after `step` when its time has come, or at once with `force`.
@@ -45,8 +49,11 @@ class StateStore:
         restored = self._manager.restore(step, args=args)
         return step, restored["arrays"], restored["position"]
 
-    def close(self) -> None:
-        """Waits for pending writes."""
+    def __enter__(self) -> "StateStore":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Waits for pending writes, whatever ended the training."""
         self._manager.wait_until_finished()
         self._manager.close()
 

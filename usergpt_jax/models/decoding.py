@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from usergpt_jax.core.errors import InputError
 from usergpt_jax.core.mesh import constrain
 from usergpt_jax.models import kv_cache, logprob, qwen3, tree_attention
 from usergpt_jax.models.grammar import Grammar, advance, allowed
@@ -23,7 +24,11 @@ from usergpt_jax.models.sampling import Drawing, adjust_logits, sample_token
 
 
 class Prompts(NamedTuple):
-    """What is asked of users; trunks and questions are right padded."""
+    """What is asked of users; trunks and questions are right padded.
+
+    Token ids are below the vocabulary's size and real tokens come first: under `jax.jit` values cannot be checked, and
+    what is wrong there gives other samples without a word.
+    """
 
     trunk: Int[Array, "B P"]
     trunk_mask: Bool[Array, "B P"]
@@ -32,6 +37,24 @@ class Prompts(NamedTuple):
     keys: PRNGKeyArray | Array  # [B]
     limits: Int[Array, "B G"]  # tokens of a sample, 1 to M, stop token included
     stops: Int[Array, "B G E"]  # tokens that end a sample; -1: none
+
+    def check(self) -> None:
+        """Raises `InputError`, naming the field, when the shapes do not belong together."""
+        B, G = self.questions.shape[:2]
+        typed = jnp.issubdtype(self.keys.dtype, jax.dtypes.prng_key)
+        shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+            "trunk": (self.trunk.shape, (B, *self.trunk.shape[1:])),
+            "trunk_mask": (self.trunk_mask.shape, self.trunk.shape),
+            "question_mask": (self.question_mask.shape, self.questions.shape),
+            "keys": (self.keys.shape, (B,) if typed else (B, *self.keys.shape[-1:])),
+            "limits": (self.limits.shape, (B, G)),
+            "stops": (self.stops.shape, (B, G, *self.stops.shape[-1:])),
+        }
+        if 0 in self.questions.shape:
+            raise InputError(f"questions: expected at least one user, question and token, got {self.questions.shape}")
+        for name, (got, expected) in shapes.items():
+            if got != expected:
+                raise InputError(f"{name}: expected shape {expected} beside questions {self.questions.shape}, got {got}")
 
 
 class Rows(NamedTuple):
@@ -87,7 +110,12 @@ class State(NamedTuple):
 
 
 def read(params: Params, config: Qwen3Config, prompts: Prompts) -> Seats:
-    """Reads trunks and questions, each once."""
+    """Reads trunks and questions, each once.
+
+    Raises:
+      InputError: shapes of the prompts do not belong together.
+    """
+    prompts.check()
     hidden, cache = tree_attention.prefill(params, config, *prompts[:4])
     lengths = jnp.sum(prompts.question_mask, axis=-1)
     last = jnp.take_along_axis(hidden, jnp.maximum(lengths - 1, 0)[..., None, None], axis=2)[:, :, 0]
@@ -258,8 +286,8 @@ def _at(values: Array, question: Int[Array, "B S"]) -> Array:
 
 def _keys(keys: PRNGKeyArray | Array, *numbers: Int[Array, "B S"]) -> PRNGKeyArray | Array:
     """Keys [B S] of users, folded with numbers of each slot, flat."""
-    B, S = numbers[0].shape
-    flat = jnp.repeat(keys, S, axis=0, total_repeat_length=B * S)
+    S = numbers[0].shape[1]
+    flat = jnp.repeat(keys, S, axis=0)
     for number in numbers:
         flat = jax.vmap(jax.random.fold_in)(flat, number.reshape(-1))
     return flat

@@ -39,8 +39,8 @@ class LoraConfig:
     def check(self) -> None:
         """Raises `InputError`, naming the key, when a value is out of range."""
         key = "config.model.lora"
-        if self.rank < 1:
-            raise InputError(f"{key}.rank: expected at least 1, got {self.rank}")
+        if not isinstance(self.rank, int) or self.rank < 1:
+            raise InputError(f"{key}.rank: expected a whole number above 0, got {self.rank}")
         if not 0 < self.alpha < math.inf:
             raise InputError(f"{key}.alpha: expected above 0 and finite, got {self.alpha}")
         if not self.targets or len(set(self.targets)) < len(self.targets):
@@ -75,9 +75,11 @@ def add(params: Params, config: LoraConfig, key: PRNGKeyArray | Array) -> Params
     """Parameters with new low-rank terms, which change no output yet; their weights are those of `params`.
 
     Raises:
-      InputError: the config is out of range.
+      InputError: the config is out of range, or there are terms already.
     """
     config.check()
+    if split(params)[1]:
+        raise InputError("config.model.lora: expected weights without low-rank terms, got some that have them")
     layers = dict(params["layers"])
     for number, weight in enumerate(sorted(config.targets)):
         dtype = layers[weight].dtype

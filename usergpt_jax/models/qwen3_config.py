@@ -1,6 +1,7 @@
 """Shape and options of a Qwen3 decoder."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -75,11 +76,12 @@ class Qwen3Config:
 
     def check(self) -> None:
         """Raises `InputError`, naming the key, when no such decoder exists."""
-        for key in ("n_layers", "d_model", "d_ff", "n_heads", "n_kv_heads", "head_dim", "norm_eps"):
-            if getattr(self, key) <= 0:
-                raise InputError(f"config.model.{key}: expected above 0, got {getattr(self, key)}")
-        if self.rope_theta <= 1:
-            raise InputError(f"config.model.rope_theta: expected above 1, got {self.rope_theta}")
+        for key in ("n_layers", "d_model", "d_ff", "n_heads", "n_kv_heads", "head_dim"):
+            if not isinstance(value := getattr(self, key), int) or value < 1:
+                raise InputError(f"config.model.{key}: expected a whole number above 0, got {value}")
+        for key, least in (("norm_eps", 0), ("rope_theta", 1)):
+            if not least < getattr(self, key) < math.inf:
+                raise InputError(f"config.model.{key}: expected above {least} and finite, got {getattr(self, key)}")
         if self.n_heads % self.n_kv_heads:
             raise InputError(f"config.model.n_kv_heads: {self.n_kv_heads} does not divide n_heads = {self.n_heads}")
         if self.head_dim % 2:

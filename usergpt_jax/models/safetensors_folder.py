@@ -48,21 +48,28 @@ class Tensor(NamedTuple):
                 values = file.get_slice(self.name)[part]
         except (SafetensorError, OSError) as error:
             raise InputError(f"{self.path}: {self.name}: cannot be read: {error}") from None
-        if not np.isfinite(values).all():
-            raise InputError(f"{self.path}: {self.name}: holds NaN or infinity")
-        return values
+        return _finite(values, self.path, self.name)
+
+
+def _finite(values: np.ndarray, path: pathlib.Path, name: str) -> np.ndarray:
+    if not np.isfinite(values).all():
+        raise InputError(f"{path}: {name}: holds NaN or infinity")
+    return values
 
 
 def tensors(folder: pathlib.Path) -> dict[str, Tensor]:
     """Every tensor of a folder, by name; no value is read.
 
     Raises:
-      InputError: there are no weights, or only pickled ones; the index or a shard is missing or broken; or the two
-        disagree.
+      InputError: there are no weights, only pickled ones, or both a single file and an index; the index or a shard is
+        missing or broken; or the two disagree.
     """
-    if (index := folder / INDEX).exists():
+    index, single = folder / INDEX, folder / SINGLE
+    if index.exists() and single.exists():
+        raise InputError(f"{folder}: expected {SINGLE} or {INDEX}, got both, which may hold different weights")
+    if index.exists():
         return _of_index(index)
-    if (single := folder / SINGLE).exists():
+    if single.exists():
         return _of_shard(single)
     if pickles := sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern)):
         raise InputError(
@@ -150,6 +157,9 @@ def write(
       values: makes the values of one; asked for each name once, in order.
       single: name of the file where one is enough.
       max_shard_bytes: of the values in one file; a larger tensor gets a file of its own.
+
+    Raises:
+      InputError: a value is not finite; what was written before it stays.
     """
     first = jax.process_index() == 0
     shards = plan(specs, max_shard_bytes)
@@ -157,7 +167,7 @@ def write(
     for number, names in enumerate(shards, 1):
         shard = single if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
         places |= dict.fromkeys(names, shard)
-        arrays = (values(name) for name in names)
+        arrays = (_finite(values(name), folder / shard, name) for name in names)
         if first:
             _write_shard(folder / shard, {name: specs[name] for name in names}, arrays)
         else:

@@ -76,7 +76,7 @@ def sample(
       sampling: how tokens are drawn.
 
     Raises:
-      InputError: `sampling` is out of range.
+      InputError: `sampling` is out of range, or shapes do not belong together.
     """
     sampling.check()
     (B, G, _), C, M = prefixes.shape, sampling.n_samples, sampling.max_new_tokens

@@ -119,7 +119,10 @@ def load(folder: str | os.PathLike[str], config: Qwen3Config, vocab_size: int, m
     qwen3.check_vocab(config, vocab_size)
     likes = qwen3.sharded_shapes(config, vocab_size, mesh)
     likes = lora_lib.split(likes)[1] or likes
-    stored, places = safetensors_folder.tensors(folder), layout(likes)
+    stored = safetensors_folder.tensors(folder)
+    if config.n_layers > len(stored):  # before names are made for each
+        raise InputError(f"{folder}: expected the tensors of {config.n_layers} layers, got {len(stored)} tensors")
+    places = layout(likes)
     _check(folder, stored, places, likes)
     if config.tie_embeddings and _HEAD in stored:
         _check_tied(stored[_HEAD], stored[TOP["embed"]])
@@ -202,7 +205,13 @@ def save(folder: pathlib.Path, params: Params, max_shard_bytes: int) -> None:
       folder: exists.
       params: on any mesh.
       max_shard_bytes: of the values in one file; a larger tensor gets a file of its own.
+
+    Raises:
+      InputError: there are low-rank terms, which `lora.merge` would add to the weights. While writing: a value is not
+        finite.
     """
+    if lora_lib.split(params)[1]:
+        raise InputError(f"{folder}: expected weights alone, got low-rank terms beside them; merge them first")
     sources = {
         name: (_leaf(params, path), row if place.stacked else None, place.n_in)
         for path, place in layout(params).items()

@@ -169,7 +169,7 @@ def train(
     )
     update_fn = jit_step(update_fn, params, state)
     progress = tqdm(total=cfg.n_steps, initial=start, desc="df_grpo", unit="step")
-    with MetricWriter(folder, start) as writer, catch_sigterm() as preemption, progress, jax.set_mesh(mesh):
+    with store, MetricWriter(folder, start) as writer, catch_sigterm() as preemption, progress, jax.set_mesh(mesh):
         for step in range(start + 1, cfg.n_steps + 1):
             key = jax.random.fold_in(jax.random.key(seed), step)
             batch, metrics = collect(params, prompts, policy, cfg, key)
@@ -191,9 +191,7 @@ def train(
             last = preemption.requested and step < cfg.n_steps
             store.save(step, {"params": params, "state": state}, prompts.get_state(), force=last)
             if last:
-                store.close()
                 raise Preempted(step)
-    store.close()
     return params
 
 

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from usergpt_jax.core import mesh as mesh_lib
-from usergpt_jax.core.metrics import MetricWriter
+from usergpt_jax.core.metrics import MetricWriter, check_finite
 from usergpt_jax.core.optimizer import OptimizerConfig, init_state, jit_step, make_optimizer
 from usergpt_jax.core.resume import Preempted, StateStore, catch_sigterm
 from usergpt_jax.corpus.trees import TreeBatch
@@ -91,7 +91,7 @@ def train(
 
     Raises:
       Preempted: SIGTERM came; the state is saved.
-      FloatingPointError: the loss is NaN or infinite; the message names the step.
+      FloatingPointError: the loss is NaN or infinite; the message names the step. No such state is saved.
     """
     optimizer = make_optimizer(train_config.optimizer, train_config.n_steps)
     state = init_state(optimizer, lora.split(params)[0])
@@ -111,7 +111,7 @@ def train(
     step_fn = jit_step(step_fn, params, state)
     pending: tuple[int, Any] | None = None  # metrics are read one step late, so that the device never waits for them
     progress = tqdm(total=train_config.n_steps, initial=start, desc=name, unit="step")
-    with MetricWriter(folder, start) as writer, catch_sigterm() as preemption, progress, jax.set_mesh(mesh):
+    with store, MetricWriter(folder, start) as writer, catch_sigterm() as preemption, progress, jax.set_mesh(mesh):
         for step in range(start + 1, train_config.n_steps + 1):
             batch = mesh_lib.shard_batch(mesh, next(batches))
             params, state, parts, grad_norm = step_fn(params, state, batch)
@@ -119,12 +119,12 @@ def train(
             pending = (step, {**parts._asdict(), "grad_norm": grad_norm})
             progress.update()
             last = preemption.requested and step < train_config.n_steps
+            if last or store.due(step):
+                check_finite(step, pending[1])  # here the device is waited for: a run must not go on from NaN
             store.save(step, {"params": params, "state": state}, batches.get_state(), force=last)
             if last:
-                store.close()
                 raise Preempted(step)
         _log(writer, progress, pending, 1)
-    store.close()
     return params
 
 
