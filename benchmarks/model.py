@@ -1,6 +1,6 @@
 """How fast the model trains and samples, against transformers with torch on the same processor in the same minutes.
 
-Command: python -m benchmarks.model [--dtype=float32|bfloat16] [--rounds=3] [--only=NAME ...] [--ours] [--parts]
+Command: python -m benchmarks.model [--dtype=float32|bfloat16] [--rounds=3] [--only NAME ...] [--ours] [--parts]
 
 Five pieces of work on a tiny Qwen3 (vocabulary 4096, width 256, 4 layers, 4/2 heads of 64, tied): a step over flat
 rows; a step over 18 questions about each of 4 histories, as trees and, for ours too, as flat rows; samples of prompts;
@@ -10,6 +10,7 @@ counts. Prints one JSON line; a table goes to stderr. torch comes with the extra
 
 import argparse
 import functools
+import importlib.util
 import json
 import statistics
 import sys
@@ -33,6 +34,8 @@ from usergpt_jax.sft.train import train_step
 
 VOCAB, CHUNK_TOKENS = 4096, 1024
 ROWS = 8  # flat sequences of a step, as on the other side
+WORKS = ("flat_sft", "questions_sft", "sample", "answers", "policy_update")
+PARTS = ("step", "layers", "attention", "products", "head", "optimizer", "dispatch")  # of the flat step
 Work = Callable[[], Any]
 
 
@@ -270,13 +273,21 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dtype", choices=tuple(DTYPES), default="float32")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--rounds", type=int, default=3, help="that are measured, after a warm-up [3]")
+    names = f"{', '.join(WORKS)}; with --parts {', '.join(PARTS)}"
+    parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help=f"some of {names}")
     parser.add_argument("--ours", action="store_true", help="without torch")
     parser.add_argument("--parts", action="store_true", help="pieces of the flat step instead")
     given = parser.parse_args()
+    known = PARTS if given.parts else WORKS
+    if unknown := [name for name in given.only if name not in known]:
+        parser.error(f"--only: expected some of {', '.join(known)}, got {unknown[0]!r}")
+    if given.rounds < 1:
+        parser.error(f"--rounds: expected at least 1, got {given.rounds}")
     peer = None
     if not given.ours:
+        if importlib.util.find_spec("torch") is None:
+            parser.error("torch is not installed: pip install -e '.[parity]', or leave it out with --ours")
         from benchmarks import torch_peer
 
         shape = {

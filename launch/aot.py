@@ -10,9 +10,13 @@ backward pass computes again, which MFU does not. A step that a chip cannot hold
 reason.
 """
 
+import dataclasses
 import functools
+import importlib.util
 import json
+import math
 import os
+import re
 import time
 from typing import Any
 
@@ -26,12 +30,14 @@ from usergpt_jax.core import compiled, launch
 from usergpt_jax.core import mesh as mesh_lib
 from usergpt_jax.core.config import to_dataclass
 from usergpt_jax.core.errors import InputError
-from usergpt_jax.core.optimizer import OptimizerConfig, jit_step, make_optimizer, state_shapes
+from usergpt_jax.core.optimizer import jit_step, make_optimizer, state_shapes
 from usergpt_jax.corpus.trees import TreeBatch
 from usergpt_jax.models import lora, qwen3
 from usergpt_jax.models.qwen3_config import Qwen3Config
 from usergpt_jax.rl.loss import PolicyBatch
-from usergpt_jax.rl.train import update
+from usergpt_jax.rl.run import RlConfig
+from usergpt_jax.rl.train import GrpoConfig, update
+from usergpt_jax.sft.run import SftConfig
 from usergpt_jax.sft.train import train_step
 
 TOPOLOGY = flags.DEFINE_string("topology", "v5p:2x4x4", "Of the pod, e.g. v5e:16x16, v5p:4x4x4, v6e:8x8.")
@@ -39,6 +45,9 @@ STEPS = flags.DEFINE_list("steps", ["sft", "df_grpo"], "Which steps to compile."
 VOCAB = flags.DEFINE_integer("vocab", 151_936, "Ids of the tokenizer.")
 
 QUESTION = 16  # tokens of a branch that are its question's
+
+# Keeps libtpu from looking for, and complaining about, the machine that it is on; the topology is not affected.
+LIBTPU = {"TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost", "TPU_ACCELERATOR_TYPE": "v5p-8"}
 
 # Peak bfloat16 FLOP/s, memory bytes, and bytes/s of all links of a chip (cloud.google.com/tpu/docs, 2026).
 CHIPS = {
@@ -50,22 +59,27 @@ CHIPS = {
 
 def run(config: ConfigDict, on_change: str) -> None:
     """Compiles and prints; nothing is written, so `on_change` decides nothing."""
-    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+    for name, value in LIBTPU.items():
+        os.environ.setdefault(name, value)
     model = to_dataclass(Qwen3Config, config.model, "model")
-    model.check()
-    makers = {"sft": _sft, "df_grpo": _df_grpo}
-    if unknown := sorted(set(STEPS.value) - set(makers)):
-        raise InputError(f"--steps: unknown {unknown[0]!r}; expected some of {', '.join(makers)}")
-    mesh = mesh_lib.make_mesh(to_dataclass(mesh_lib.MeshConfig, config.mesh, "mesh"), _devices(TOPOLOGY.value))
+    sft, grpo = to_dataclass(SftConfig, config.sft, "sft"), to_dataclass(RlConfig, config.rl, "rl").grpo
+    qwen3.check_vocab(model, VOCAB.value)
+    makers = {"sft": lambda: _sft(sft, model, mesh), "df_grpo": lambda: _df_grpo(sft, grpo, model, mesh)}
+    if not STEPS.value or (unknown := sorted(set(STEPS.value) - set(makers))):
+        got = repr(unknown[0]) if STEPS.value else "none"
+        raise InputError(f"--steps: expected some of {', '.join(makers)}, got {got}")
+    if sft.tag_branch_tokens <= QUESTION:
+        raise InputError(
+            f"config.sft.tag_branch_tokens: expected above {QUESTION}, those of a question, got {sft.tag_branch_tokens}"
+        )
+    mesh = _mesh(to_dataclass(mesh_lib.MeshConfig, config.mesh, "mesh"), TOPOLOGY.value)
     for name in STEPS.value:
         start = time.monotonic()
         with jax.set_mesh(mesh):
-            program = _compile(makers[name](config, model, mesh))
+            program = _compile(makers[name]())
         said = {"step": name, "topology": TOPOLOGY.value, "mesh": dict(mesh.shape)}
         said["compile_seconds"] = round(time.monotonic() - start, 1)
-        found = (
-            {"fits": False, "reason": program} if isinstance(program, str) else _figures(program, config, model, mesh)
-        )
+        found = {"fits": False, "reason": program} if isinstance(program, str) else _figures(program, sft, model, mesh)
         print(json.dumps(said | found), flush=True)
 
 
@@ -79,21 +93,27 @@ def _compile(lowered: Any) -> Any:
         return str(error).partition("RESOURCE_EXHAUSTED: ")[2].splitlines()[0]
 
 
-def _devices(topology: str) -> Any:
+def _mesh(config: mesh_lib.MeshConfig, topology: str) -> Any:
+    """The mesh over all chips of the topology."""
+    if importlib.util.find_spec("libtpu") is None:
+        raise InputError(f"--topology={topology}: needs libtpu; pip install 'usergpt_jax[tpu]'")
+    if not re.fullmatch(r"\w+:\d+(x\d+)+", topology):
+        raise InputError(f"--topology={topology}: expected a kind and a shape, e.g. v5e:16x16, v5p:4x4x4, v6e:8x8")
     try:
         devices = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
-    except (RuntimeError, ValueError, ImportError) as error:
+    except (RuntimeError, ValueError) as error:
         raise InputError(f"--topology={topology}: {str(error).splitlines()[0]}") from None
     if devices[0].device_kind not in CHIPS:
         raise InputError(f"--topology={topology}: a {devices[0].device_kind}; expected one of {', '.join(CHIPS)}")
-    return devices
+    needed = math.prod(dataclasses.astuple(config))
+    if needed != len(devices):
+        raise InputError(f"config.mesh: expected a product of {len(devices)}, the chips of {topology}, got {needed}")
+    return mesh_lib.make_mesh(config, devices)
 
 
-def _shapes(config: ConfigDict, model: Qwen3Config, mesh: Any) -> tuple[Any, Any, Any]:
+def _shapes(sft: SftConfig, model: Qwen3Config, mesh: Any) -> tuple[Any, Any, Any]:
     """The optimizer, and parameters and its state without memory."""
-    c = config.sft
-    rates = OptimizerConfig(c.lr, c.warmup_frac, c.final_lr_frac, c.weight_decay, c.clip_norm)
-    optimizer = make_optimizer(rates, max(c.n_steps))
+    optimizer = make_optimizer(sft.optimizer(0), max(sft.n_steps))
     params = qwen3.sharded_shapes(model, VOCAB.value, mesh)
     return optimizer, params, state_shapes(optimizer, lora.split(params)[0])
 
@@ -103,25 +123,23 @@ def _array(mesh: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     return jax.ShapeDtypeStruct(shape, dtype, sharding=mesh_lib.sharding(mesh, shape, axes, "batch"))
 
 
-def _tree(config: ConfigDict, mesh: Any) -> list[Any]:
+def _tree(c: SftConfig, mesh: Any) -> list[Any]:
     """Tokens and masks of a batch of trees."""
-    c = config.sft
     trunk, branches = (c.tag_batch_users, c.trunk_tokens), (c.tag_batch_users, c.tag_branches, c.tag_branch_tokens)
     kinds = ((trunk, jnp.int32), (trunk, bool), (branches, jnp.int32), (branches, bool), (branches, bool))
     return [_array(mesh, shape, dtype) for shape, dtype in kinds]
 
 
-def _sft(config: ConfigDict, model: Qwen3Config, mesh: Any) -> Any:
-    optimizer, params, state = _shapes(config, model, mesh)
+def _sft(c: SftConfig, model: Qwen3Config, mesh: Any) -> Any:
+    optimizer, params, state = _shapes(c, model, mesh)
     step = functools.partial(
-        train_step, config=model, optimizer=optimizer, first_output=QUESTION, chunk_tokens=config.sft.chunk_tokens
+        train_step, config=model, optimizer=optimizer, first_output=QUESTION, chunk_tokens=c.chunk_tokens
     )
-    return jit_step(step, params, state).lower(params, state, TreeBatch(*_tree(config, mesh)))
+    return jit_step(step, params, state).lower(params, state, TreeBatch(*_tree(c, mesh)))
 
 
-def _df_grpo(config: ConfigDict, model: Qwen3Config, mesh: Any) -> Any:
-    optimizer, params, state = _shapes(config, model, mesh)
-    c, grpo = config.sft, config.rl.grpo
+def _df_grpo(c: SftConfig, grpo: GrpoConfig, model: Qwen3Config, mesh: Any) -> Any:
+    optimizer, params, state = _shapes(c, model, mesh)
     B, G, R = c.tag_batch_users, c.tag_branches, c.tag_branch_tokens
     rest = [_array(mesh, shape, jnp.float32) for shape in ((B, G, R), (B, G), (B, G))]
     step = functools.partial(
@@ -129,11 +147,11 @@ def _df_grpo(config: ConfigDict, model: Qwen3Config, mesh: Any) -> Any:
         clip_ratio=grpo.clip_ratio, kl_weight=grpo.kl_weight,
     )  # fmt: skip
     reference = _array(mesh, (B, G, R - QUESTION), jnp.float32)
-    return jit_step(step, params, state).lower(params, state, reference, PolicyBatch(*_tree(config, mesh), *rest))
+    return jit_step(step, params, state).lower(params, state, reference, PolicyBatch(*_tree(c, mesh), *rest))
 
 
-def _figures(program: Any, config: ConfigDict, model: Qwen3Config, mesh: Any) -> dict[str, Any]:
-    c, kind = config.sft, mesh.devices.flat[0].device_kind
+def _figures(program: Any, c: SftConfig, model: Qwen3Config, mesh: Any) -> dict[str, Any]:
+    kind = mesh.devices.flat[0].device_kind
     peak, capacity, link = CHIPS[kind]
     moved, planned = compiled.collective_bytes(program.as_text()), compiled.memory(program)
     flops, computed = model_flops(

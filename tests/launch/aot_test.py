@@ -19,17 +19,29 @@ def run(*flags):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_an_unknown_step_is_refused():
-    done = run("--steps=nope")
-    assert (done.returncode, done.stderr) == (2, "error: --steps: unknown 'nope'; expected some of sft, df_grpo\n")
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--steps=nope", "--steps: expected some of sft, df_grpo, got 'nope'"),
+        ("--steps=", "--steps: expected some of sft, df_grpo, got none"),
+        ("--vocab=1", "vocabulary: expected at least 2 tokens, got 1"),
+        ("--config.sft.trunk_tokens=0", "config.sft.trunk_tokens: expected above 0 and finite, got 0"),
+        (
+            "--config.sft.tag_branch_tokens=16",
+            "config.sft.tag_branch_tokens: expected above 16, those of a question, got 16",
+        ),
+    ],
+)
+def test_what_cannot_be_compiled_is_refused_in_one_line(flag, message):
+    done = run(flag)
+    assert (done.returncode, done.stderr) == (2, f"error: {message}\n")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is not None, reason="libtpu is installed")
 def test_without_libtpu_one_line_says_so():
     done = run()
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: --topology=v5p:2x4x4: ")
-    assert len(done.stderr.splitlines()) == 1
+    line = "error: --topology=v5p:2x4x4: needs libtpu; pip install 'usergpt_jax[tpu]'\n"
+    assert (done.returncode, done.stderr) == (2, line)
 
 
 def test_flops_are_six_a_weight_and_token():
@@ -59,23 +71,24 @@ print(aot.model_flops(dataclasses.replace(tiny.CONFIG, lora=LoraConfig(2, 4.0, (
 
 def test_both_steps_are_lowered_with_and_without_low_rank_terms():
     code = """
-import dataclasses, functools, sys
+import dataclasses, runpy, sys
 sys.path[:0] = ["launch"]
 import aot, jax
 from absl import flags
-from ml_collections import ConfigDict
 from tests.models import tiny
+from usergpt_jax.core.config import to_dataclass
 from usergpt_jax.core.mesh import MeshConfig, make_mesh
 from usergpt_jax.models.lora import LoraConfig
 flags.FLAGS(["aot", f"--vocab={tiny.VOCAB}"])
-rates = {"lr": 1e-3, "warmup_frac": 0.1, "final_lr_frac": 0.1, "weight_decay": 0.1, "clip_norm": 1.0, "n_steps": (4,)}
-batch = {"tag_batch_users": 4, "trunk_tokens": 16, "tag_branches": 2, "tag_branch_tokens": 20, "chunk_tokens": 8}
-config = ConfigDict({"sft": {**rates, **batch}, "rl": {"grpo": {"clip_ratio": 0.2, "kl_weight": 0.1}}})
+config = runpy.run_path("configs/qwen3_8b.py")["get_config"]()
+config.sft.update({"tag_batch_users": 4, "trunk_tokens": 16, "tag_branches": 2, "tag_branch_tokens": 20})
+sft, grpo = to_dataclass(aot.SftConfig, config.sft, "sft"), to_dataclass(aot.RlConfig, config.rl, "rl").grpo
 mesh = make_mesh(MeshConfig(data=2, fsdp=2, tensor=2, context=1))
 with jax.set_mesh(mesh):
     for lora in (None, LoraConfig(2, 4.0, ("q", "v"))):
-        for lower in (aot._sft, aot._df_grpo):
-            print(type(lower(config, dataclasses.replace(tiny.CONFIG, lora=lora), mesh)).__name__)
+        model = dataclasses.replace(tiny.CONFIG, lora=lora)
+        for lowered in (aot._sft(sft, model, mesh), aot._df_grpo(sft, grpo, model, mesh)):
+            print(type(lowered).__name__)
 """
     devices = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
     command = [sys.executable, "-c", code]

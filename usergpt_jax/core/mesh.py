@@ -59,7 +59,7 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
       devices: defaults to all devices of all hosts.
 
     Raises:
-      MeshError: an axis is below 1, or there are fewer devices than the mesh needs.
+      MeshError: an axis is below 1, there are fewer devices than the mesh needs, or they are no block of the pod.
     """
     sizes = tuple(getattr(config, axis) for axis in AXES)
     for axis, size in zip(AXES, sizes, strict=True):
@@ -70,7 +70,13 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
     if needed > len(devices):
         raise MeshError(f"config.mesh: {_shape(sizes)} needs {needed} devices, this program sees {len(devices)}")
     # An axis may take a part of one of the pod's own axes: 2 of a row of 8.
-    placed = mesh_utils.create_device_mesh(sizes, devices[:needed], allow_split_physical_axes=True)
+    try:
+        placed = mesh_utils.create_device_mesh(sizes, devices[:needed], allow_split_physical_axes=True)
+    except (AssertionError, NotImplementedError, ValueError):  # chips of a TPU that are no block of its torus
+        shape = _shape(sizes)
+        raise MeshError(
+            f"config.mesh: {shape} does not fit {needed} of {len(devices)} devices as they are wired"
+        ) from None
     return Mesh(placed, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 

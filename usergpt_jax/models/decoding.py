@@ -54,7 +54,9 @@ class Prompts(NamedTuple):
             raise InputError(f"questions: expected at least one user, question and token, got {self.questions.shape}")
         for name, (got, expected) in shapes.items():
             if got != expected:
-                raise InputError(f"{name}: expected shape {expected} beside questions {self.questions.shape}, got {got}")
+                raise InputError(
+                    f"{name}: expected shape {expected} beside questions {self.questions.shape}, got {got}"
+                )
 
 
 class Rows(NamedTuple):

@@ -79,6 +79,12 @@ class SftConfig:
         counts = {key: value for key, value in vars(self).items() if isinstance(value, int) and key != "lexical_init"}
         require_positive(counts | {"lr": self.lr, "n_steps": min(self.n_steps)}, "sft")
 
+    def optimizer(self, index: int) -> OptimizerConfig:
+        """Of stage `index`, from 0."""
+        return OptimizerConfig(
+            self.lr * self.lr_scale[index], self.warmup_frac, self.final_lr_frac, self.weight_decay, self.clip_norm
+        )
+
 
 def run(config: ConfigDict, on_change: str) -> None:
     """Writes `4_sft/stage{1,2,3}/`: the model of each stage, and its metrics."""
@@ -166,10 +172,9 @@ def _buckets(folder: pathlib.Path, name: str, encoder: Encoder, cfg: SftConfig) 
 
 
 def _train_config(cfg: SftConfig, index: int) -> TrainConfig:
-    optimizer = OptimizerConfig(
-        cfg.lr * cfg.lr_scale[index], cfg.warmup_frac, cfg.final_lr_frac, cfg.weight_decay, cfg.clip_norm
+    return TrainConfig(
+        cfg.n_steps[index], cfg.save_every_steps, cfg.log_every_steps, cfg.chunk_tokens, cfg.optimizer(index)
     )
-    return TrainConfig(cfg.n_steps[index], cfg.save_every_steps, cfg.log_every_steps, cfg.chunk_tokens, optimizer)
 
 
 def _publish(folder: pathlib.Path, params: Params, card: dict[str, Any], encoder: Encoder) -> None:
