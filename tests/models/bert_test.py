@@ -156,6 +156,9 @@ def test_the_output_of_a_larger_model_is_read_by_its_encoder(tmp_path, encoder):
         ({"hidden_act": "silu"}, "hidden_act: expected one of gelu, gelu_new, relu, got 'silu'"),
         ({"position_embedding_type": "relative_key"}, 'position_embedding_type: expected "absolute"'),
         ({"is_decoder": True}, "is_decoder: expected false, got True"),
+        ({"logn_attention_scale": True}, "logn_attention_scale: expected false, got True"),
+        ({"quantization_config": {"bits": 4}}, "quantization_config: this field is not known here"),
+        ({"rope_theta": 1e6}, "rope_theta: this field is not known here"),
         ({"num_attention_heads": 3}, "num_attention_heads: 3 does not divide hidden_size 16"),
         ({"num_hidden_layers": 0}, "num_hidden_layers: expected a whole number of at least 1, got 0"),
         ({"layer_norm_eps": None}, "layer_norm_eps: expected a number of at least 0, got None"),
@@ -180,6 +183,7 @@ def test_a_config_of_another_model_is_refused_by_key(tmp_path, config, message):
             {"config": {"num_hidden_layers": 3}},
             "'encoder.layer.2.attention.output.LayerNorm.bias' is missing (and 15 more)",
         ),
+        ({"config": {"num_hidden_layers": 10**9}}, "expected the tensors of 1000000000 layers, got "),
         ({"config": {"num_hidden_layers": 1}}, "unexpected tensor 'encoder.layer.1."),
         ({"add": {"adapter.weight": np.zeros(2, np.float32)}}, "unexpected tensor 'adapter.weight'; config.json"),
         (

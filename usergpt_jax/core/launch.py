@@ -99,6 +99,7 @@ def exit_on_input_error(work: Callable[[], None], folder: str = "") -> None:
       work: to do.
       folder: that it writes to, named where the error of the disk names no file.
     """
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # it advises to install torch, never needed here
     try:
         work()
     except (InputError, FloatingPointError) as error:

@@ -1,29 +1,27 @@
-"""A Hugging Face folder of a BERT-type encoder: its config, its weights, and how sentence-transformers pools.
+"""A Hugging Face folder of a BERT-type encoder: its config and its weights.
 
-Every field that changes the result is either honoured or refused by name; pickled weights are never opened.
+A field of the config is read, or must have the one value that this encoder computes, or is known to be without effect;
+any other stops with its name. Pickled weights are never opened.
 """
 
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from usergpt_jax.core.errors import InputError
-from usergpt_jax.models.bert import ACTIVATION, MODEL_TYPES, POOLING, BertConfig, Params
+from usergpt_jax.models.bert import ACTIVATION, MODEL_TYPES, BertConfig, Params
+from usergpt_jax.models.hf_config import BOOKKEEPING
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-MODULES, POOLING_CONFIG, LIMITS, PROMPTS = (
-    *("modules.json", "1_Pooling/config.json"),
-    *("sentence_bert_config.json", "config_sentence_transformers.json"),
-)
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt")
 _SHARDS = "model.safetensors.index.json"
 _PREFIXES = ("bert.", "gte.", "new.")  # of an encoder saved within a larger model
-_HARMLESS = ("pooler.", "cls.", "lm_head.", "embeddings.position_ids", "rotary_emb.", "embeddings.token_type_ids")
+_UNUSED = ("pooler.", "cls.", "lm_head.", "embeddings.position_ids", "rotary_emb.", "embeddings.token_type_ids")
 _RENAMED = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}  # of the oldest files
 # Name of a layer's parameter to its linear maps or norms in the file, joined on the first axis.
 _LAYER = {
@@ -45,22 +43,27 @@ _LAYER = {
     },
 }
 _DTYPES = ("F32", "BF16", "F16", "F64")
-
-
-class Head(NamedTuple):
-    """What sentence-transformers does around the encoder.
-
-    Attributes:
-      pooling: key of `bert.POOLING`, None where the folder does not say.
-      normalise: whether vectors get length 1, None where the folder does not say.
-      max_tokens: longest text, special tokens included, None where the folder does not say.
-      lower: whether texts are lower-cased before they are cut into tokens.
-    """
-
-    pooling: str | None
-    normalise: bool | None
-    max_tokens: int | None
-    lower: bool
+_READ = frozenset(
+    (
+        *("model_type", "num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads", "vocab_size"),
+        *("max_position_embeddings", "type_vocab_size", "layer_norm_eps", "hidden_act", "head_dim"),
+    )
+)
+_ROPE_READ = frozenset(("rope_theta", "rope_parameters", "rope_scaling"))  # of "gte"
+# Fields that change the result, and the value at which they do not.
+_FIXED: dict[str, Any] = {
+    **{"is_decoder": False, "add_cross_attention": False, "is_encoder_decoder": False, "pruned_heads": {}},
+    **{"layer_norm_type": "layer_norm", "logn_attention_scale": False, "pack_qkv": True},
+}
+_POSITIONS = {"bert": "absolute", "gte": "rope"}
+_HARMLESS = BOOKKEEPING | frozenset(
+    (
+        *("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "gradient_checkpointing"),
+        *("chunk_size_feed_forward", "tie_word_embeddings", "directionality", "output_past"),
+        *("pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head"),
+        *("pooler_type", "unpad_inputs", "use_memory_efficient_attention", "logn_attention_clip1"),
+    )
+)
 
 
 def read_json(path: pathlib.Path) -> Any:
@@ -84,28 +87,28 @@ def read_config(folder: pathlib.Path) -> BertConfig:
       InputError: another kind of model, or a field missing, out of range or not supported.
     """
     path = folder / CONFIG
-    found = _section(path)
+    found = section(path)
     model_type = found.get("model_type")
     if model_type not in MODEL_TYPES:
         raise InputError(f"{path}: model_type: expected one of {', '.join(MODEL_TYPES)}, got {model_type!r}")
-    for key, expected in (
-        ("is_decoder", False),
-        ("add_cross_attention", False),
-        ("position_embedding_type", "absolute"),
-    ):
-        if model_type == "bert" and found.get(key, expected) != expected:
+    fixed = _FIXED | {"position_embedding_type": _POSITIONS[model_type]}
+    for key, expected in fixed.items():
+        if found.get(key, expected) != expected:
             raise InputError(f"{path}: {key}: expected {json.dumps(expected)}, got {found[key]!r}")
+    known = _READ | _HARMLESS | fixed.keys() | (_ROPE_READ if model_type == "gte" else frozenset())
+    if unknown := [key for key in found if key not in known and found[key] is not None]:
+        raise InputError(f"{path}: {unknown[0]}: this field is not known here, and may change the result")
     config = BertConfig(
         model_type=model_type,
-        n_layers=_number(path, found, "num_hidden_layers", int, 1),
-        d_model=_number(path, found, "hidden_size", int, 1),
-        d_ff=_number(path, found, "intermediate_size", int, 1),
-        n_heads=_number(path, found, "num_attention_heads", int, 1),
-        vocab_size=_number(path, found, "vocab_size", int, 1),
-        n_positions=_number(path, found, "max_position_embeddings", int, 1),
-        n_types=_number(path, found, "type_vocab_size", int, 0 if model_type == "gte" else 1),
-        norm_eps=_number(path, found, "layer_norm_eps", float, 0),
-        activation=_choice(path, found, "hidden_act", tuple(ACTIVATION)),
+        n_layers=number(path, found, "num_hidden_layers", int, 1),
+        d_model=number(path, found, "hidden_size", int, 1),
+        d_ff=number(path, found, "intermediate_size", int, 1),
+        n_heads=number(path, found, "num_attention_heads", int, 1),
+        vocab_size=number(path, found, "vocab_size", int, 1),
+        n_positions=number(path, found, "max_position_embeddings", int, 1),
+        n_types=number(path, found, "type_vocab_size", int, 0 if model_type == "gte" else 1),
+        norm_eps=number(path, found, "layer_norm_eps", float, 0),
+        activation=choice(path, found, "hidden_act", tuple(ACTIVATION)),
         rope_theta=_rope_theta(path, found) if model_type == "gte" else 0.0,
     )
     if config.d_model % config.n_heads:
@@ -125,11 +128,13 @@ def read_params(folder: pathlib.Path, config: BertConfig) -> Params:
     """
     path = _weights_file(folder)
     tensors = _read_tensors(path)
+    if config.n_layers > len(tensors):  # before names are made for each
+        raise InputError(f"{path}: expected the tensors of {config.n_layers} layers, got {len(tensors)} tensors")
     shapes = {f"encoder.layer.{i}.{name}": s for i in range(config.n_layers) for name, s in _layer_shapes(config)}
     shapes |= _embedding_shapes(config)
     if missing := sorted(shapes.keys() - tensors.keys()):
         raise InputError(f"{path}: tensor {missing[0]!r} is missing{_and_more(missing)}")
-    unknown = sorted(name for name in tensors.keys() - shapes.keys() if not name.startswith(_HARMLESS))
+    unknown = sorted(name for name in tensors.keys() - shapes.keys() if not name.startswith(_UNUSED))
     if unknown:
         raise InputError(f"{path}: unexpected tensor {unknown[0]!r}{_and_more(unknown)}; {CONFIG} describes no such")
     for name, shape in shapes.items():
@@ -140,42 +145,16 @@ def read_params(folder: pathlib.Path, config: BertConfig) -> Params:
     return _assembled(config, tensors)
 
 
-def read_head(folder: pathlib.Path) -> Head:
-    """What the folder's sentence-transformers files say, as far as they are there.
-
-    Raises:
-      InputError: a module, pooling or default prompt that is not supported.
-    """
-    modules = _modules(folder / MODULES) if (folder / MODULES).exists() else None
-    pooled = (folder / POOLING_CONFIG).exists()
-    if modules is not None and pooled != ("Pooling" in modules):
-        raise InputError(f"{folder / MODULES}: expected a Pooling module if, and only if, {POOLING_CONFIG} is there")
-    limits = _section(folder / LIMITS) if (folder / LIMITS).exists() else {}
-    limit = limits.get("max_seq_length")
-    if limit is not None:
-        limit = _number(folder / LIMITS, limits, "max_seq_length", int, 1)
-    prompts = _section(folder / PROMPTS) if (folder / PROMPTS).exists() else {}
-    if prompts.get("default_prompt_name") is not None:
-        name = prompts["default_prompt_name"]
-        raise InputError(
-            f"{folder / PROMPTS}: default_prompt_name: expected null, for texts get no prompt; got {name!r}"
-        )
-    return Head(
-        pooling=_pooling(folder / POOLING_CONFIG) if pooled else None,
-        normalise=None if modules is None else "Normalize" in modules,
-        max_tokens=limit,
-        lower=bool(limits.get("do_lower_case", False)),
-    )
-
-
-def _section(path: pathlib.Path) -> dict[str, Any]:
+def section(path: pathlib.Path) -> dict[str, Any]:
+    """A JSON file's object; `InputError` if it holds none."""
     found = read_json(path)
     if not isinstance(found, dict):
         raise InputError(f"{path}: expected a JSON object, got {type(found).__name__}")
     return found
 
 
-def _number(path: pathlib.Path, found: Mapping[str, Any], key: str, kind: type, least: int) -> Any:
+def number(path: pathlib.Path, found: Mapping[str, Any], key: str, kind: type, least: int) -> Any:
+    """A number of at least `least`; `InputError`, naming the key, if it is none."""
     value = found.get(key)
     if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float) or not value >= least:
         what = "a whole number" if kind is int else "a number"
@@ -183,7 +162,8 @@ def _number(path: pathlib.Path, found: Mapping[str, Any], key: str, kind: type, 
     return kind(value)
 
 
-def _choice(path: pathlib.Path, found: Mapping[str, Any], key: str, known: Sequence[str]) -> str:
+def choice(path: pathlib.Path, found: Mapping[str, Any], key: str, known: Sequence[str]) -> str:
+    """One of `known`; `InputError`, naming the key, if it is none."""
     value = found.get(key)
     if value not in known:
         raise InputError(f"{path}: {key}: expected one of {', '.join(known)}, got {value!r}")
@@ -198,7 +178,7 @@ def _rope_theta(path: pathlib.Path, found: Mapping[str, Any]) -> float:
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind != "default" or rope.get("partial_rotary_factor", 1.0) != 1.0:
         raise InputError(f"{path}: rope_parameters: expected rope_type 'default' over the whole head, got {rope!r}")
-    theta = _number(path, {"rope_theta": rope.get("rope_theta", found.get("rope_theta"))}, "rope_theta", float, 1)
+    theta = number(path, {"rope_theta": rope.get("rope_theta", found.get("rope_theta"))}, "rope_theta", float, 1)
     return float(theta)
 
 
@@ -220,7 +200,7 @@ def _read_tensors(path: pathlib.Path) -> dict[str, np.ndarray]:
         with safe_open(path, framework="numpy") as file:
             for name in file.keys():  # noqa: SIM118, the file is no mapping
                 short = _short(name)
-                if short.startswith(_HARMLESS):
+                if short.startswith(_UNUSED):
                     continue
                 if (dtype := file.get_slice(name).get_dtype()) not in _DTYPES:
                     raise InputError(f"{path}: {name}: expected one of {', '.join(_DTYPES)}, got {dtype}")
@@ -289,32 +269,6 @@ def _assembled(config: BertConfig, tensors: Mapping[str, np.ndarray]) -> Params:
         "norm": {part: jnp.asarray(tensors[f"embeddings.LayerNorm.{part}"]) for part in ("weight", "bias")},
         "layers": layers,
     }
-
-
-def _modules(path: pathlib.Path) -> list[str]:
-    """Class names of the modules: a Transformer, a Pooling and perhaps a Normalize, in this order."""
-    found = read_json(path)
-    if not isinstance(found, list) or not all(isinstance(one, dict) and "type" in one for one in found):
-        raise InputError(f"{path}: expected a list of modules, each with its type")
-    names = [str(one["type"]).rpartition(".")[2] for one in found]
-    if names not in (["Transformer"], ["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
-        raise InputError(f"{path}: expected Transformer, Pooling and perhaps Normalize, got {', '.join(names)}")
-    for one, expected in zip(found, ("", "1_Pooling"), strict=False):
-        if one.get("path") != expected:
-            raise InputError(f"{path}: path of {one['type']}: expected {expected!r}, got {one.get('path')!r}")
-    return names
-
-
-def _pooling(path: pathlib.Path) -> str:
-    """The one pooling that the file switches on."""
-    flags = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
-    found = _section(path)
-    if "pooling_mode" in found:
-        return _choice(path, found, "pooling_mode", tuple(POOLING))
-    on = [key for key, value in found.items() if key.startswith("pooling_mode_") and value]
-    if len(on) != 1 or on[0] not in flags:
-        raise InputError(f"{path}: expected one of {', '.join(flags)} to be true, got {', '.join(on) or 'none'}")
-    return flags[on[0]]
 
 
 def _and_more(names: Sequence[str]) -> str:

@@ -39,8 +39,8 @@ _FIXED: dict[str, tuple[Any, ...]] = {
     "partial_rotary_factor": (1,),
     "pruned_heads": ({},),
 }
-# Fields without effect on logits: bookkeeping, sampling defaults, ids, and what only a sliding window reads.
-_HARMLESS = frozenset(
+# Fields of any model's config without effect on its output: bookkeeping, sampling defaults, ids.
+BOOKKEEPING = frozenset(
     (
         *(
             "_name_or_path",
@@ -51,13 +51,17 @@ _HARMLESS = frozenset(
             "torch_dtype",
             "dtype",
         ),
-        *("initializer_range", "use_cache", "sliding_window", "max_window_layers", "layer_types"),
-        *("output_attentions", "output_hidden_states", "return_dict", "return_dict_in_generate", "torchscript"),
-        *("id2label", "label2id", "num_labels", "problem_type", "task_specific_params", "finetuning_task"),
-        *("tokenizer_class", "prefix", "bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "is_decoder"),
+        *("torch_dtype", "initializer_range", "use_cache", "output_attentions", "output_hidden_states", "return_dict"),
+        *("return_dict_in_generate", "torchscript", "id2label", "label2id", "num_labels", "_num_labels"),
+        *("problem_type", "task_specific_params", "finetuning_task", "tokenizer_class", "prefix"),
+        *("bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "cls_token_id", "mask_token_id"),
         *("do_sample", "temperature", "top_k", "top_p", "repetition_penalty", "max_length", "max_new_tokens"),
-        *("_attn_implementation", "_attn_implementation_autoset", "unsloth_version", "unsloth_fixed"),
+        *("_attn_implementation", "_attn_implementation_autoset"),
     )
+)
+# What only a sliding window reads, and names of who made the folder.
+_HARMLESS = BOOKKEEPING | frozenset(
+    ("sliding_window", "max_window_layers", "layer_types", "is_decoder", "unsloth_version", "unsloth_fixed")
 )
 _READ = frozenset(
     (

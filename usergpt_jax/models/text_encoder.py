@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from usergpt_jax.core.errors import InputError
-from usergpt_jax.models import bert, bert_folder
+from usergpt_jax.models import bert, bert_folder, sentence_head
 from usergpt_jax.models.bert import BertConfig, Params
 
 _BUCKETS = (16, 32, 64, 128, 256, 512)
@@ -26,7 +26,7 @@ _TOKENIZER_FILES = (
     *("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json", "added_tokens.json"),
     *("sentencepiece.bpe.model", "spiece.model"),
 )
-_HEAD_FILES = (bert_folder.MODULES, bert_folder.POOLING_CONFIG, bert_folder.LIMITS, bert_folder.PROMPTS)
+_HEAD_FILES = (sentence_head.MODULES, sentence_head.POOLING_CONFIG, sentence_head.LIMITS, sentence_head.PROMPTS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +106,7 @@ def load_encoder(folder: str | os.PathLike[str], pooling: str = "mean", normalis
     if pooling not in bert.POOLING:
         raise InputError(f"pooling: expected one of {', '.join(bert.POOLING)}, got {pooling!r}")
     config = bert_folder.read_config(folder)
-    head = bert_folder.read_head(folder)
+    head = sentence_head.read_head(folder)
     tokenizer = _read_tokenizer(folder, config)
     params = bert_folder.read_params(folder, config)
     limits = (_BUCKETS[-1], config.n_positions, tokenizer.model_max_length, head.max_tokens or _BUCKETS[-1])
