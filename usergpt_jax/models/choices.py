@@ -19,6 +19,8 @@ class Choices(NamedTuple):
 
         branches   q q { "a"      choice 0: "a" }     k=0: branch 0, place 3    k=1: branch 0, place 4
                                   choice 1: "b"       k=0: branch 0, place 3
+
+    Numbers out of their range cannot be checked under `jax.jit` and give other probabilities.
     """
 
     branch: Int[Array, "B N K"]

@@ -109,6 +109,8 @@ def read(folder: str | os.PathLike[str], *, param_dtype: str, compute_dtype: str
         compute; the message names the field.
     """
     path = pathlib.Path(folder) / CONFIG
+    if not path.parent.is_dir():
+        raise InputError(f"{folder}: no such folder")
     data = read_json(path)
     _check_fields(path, data)
     sizes = {ours: _number(path, data, theirs, int) for ours, theirs in _SIZES.items()}
