@@ -148,6 +148,19 @@ def test_the_output_of_a_larger_model_is_read_by_its_encoder(tmp_path, encoder):
     np.testing.assert_array_equal(found(TEXTS), encoder(TEXTS))
 
 
+def test_what_published_folders_say_beside_the_shape_changes_nothing(tmp_path, encoder):
+    said = {
+        **{"_name_or_path": "x", "architectures": ["BertModel"], "torch_dtype": "float32", "transformers_version": "4"},
+        **{"attention_probs_dropout_prob": 0.1, "hidden_dropout_prob": 0.1, "classifier_dropout": None},
+        **{"gradient_checkpointing": False, "initializer_range": 0.02, "use_cache": True, "output_past": True},
+        **{"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 0, "position_embedding_type": "absolute"},
+        **{"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}, "directionality": "bidi"},
+        **{"pooler_fc_size": 768, "pooler_num_attention_heads": 12, "pooler_num_fc_layers": 3},
+        **{"pooler_size_per_head": 128, "pooler_type": "first_token_transform"},
+    }
+    np.testing.assert_array_equal(text_encoder.load_encoder(changed(tmp_path, said))(TEXTS), encoder(TEXTS))
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
@@ -158,6 +171,7 @@ def test_the_output_of_a_larger_model_is_read_by_its_encoder(tmp_path, encoder):
         ({"is_decoder": True}, "is_decoder: expected false, got True"),
         ({"logn_attention_scale": True}, "logn_attention_scale: expected false, got True"),
         ({"quantization_config": {"bits": 4}}, "quantization_config: this field is not known here"),
+        ({"pinyin_map_len": 32}, "pinyin_map_len: this field is not known here"),  # of a BERT with other embeddings
         ({"rope_theta": 1e6}, "rope_theta: this field is not known here"),
         ({"num_attention_heads": 3}, "num_attention_heads: 3 does not divide hidden_size 16"),
         ({"num_hidden_layers": 0}, "num_hidden_layers: expected a whole number of at least 1, got 0"),
