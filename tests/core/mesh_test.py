@@ -75,6 +75,15 @@ def test_an_axis_below_one_is_refused():
         mesh_lib.make_mesh(dataclasses.replace(ONE, fsdp=0))
 
 
+def test_devices_that_are_no_block_of_a_pod_are_refused_in_one_line(monkeypatch):
+    def three_of_a_torus(*args, **kwargs):
+        raise AssertionError
+
+    monkeypatch.setattr(mesh_lib.mesh_utils, "create_device_mesh", three_of_a_torus)
+    with pytest.raises(mesh_lib.MeshError, match=r"fsdp 3 x .* does not fit 3 of 8 devices as they are wired"):
+        mesh_lib.make_mesh(dataclasses.replace(ONE, fsdp=3))
+
+
 def test_every_rule_names_mesh_axes():
     assert {axis for axes in mesh_lib.RULES.values() for axis in axes} <= set(mesh_lib.AXES)
 

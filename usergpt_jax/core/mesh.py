@@ -69,8 +69,7 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
     needed = math.prod(sizes)
     if needed > len(devices):
         raise MeshError(f"config.mesh: {_shape(sizes)} needs {needed} devices, this program sees {len(devices)}")
-    # An axis may take a part of one of the pod's own axes: 2 of a row of 8.
-    try:
+    try:  # an axis may take a part of one of the pod's own axes: 2 of a row of 8
         placed = mesh_utils.create_device_mesh(sizes, devices[:needed], allow_split_physical_axes=True)
     except (AssertionError, NotImplementedError, ValueError):  # chips of a TPU that are no block of its torus
         shape = _shape(sizes)
