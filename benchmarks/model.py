@@ -34,8 +34,6 @@ from usergpt_jax.sft.train import train_step
 
 VOCAB, CHUNK_TOKENS = 4096, 1024
 ROWS = 8  # flat sequences of a step, as on the other side
-WORKS = ("flat_sft", "questions_sft", "sample", "answers", "policy_update")
-PARTS = ("step", "layers", "attention", "products", "head", "optimizer", "dispatch")  # of the flat step
 Work = Callable[[], Any]
 
 
@@ -274,14 +272,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dtype", choices=tuple(DTYPES), default="float32")
     parser.add_argument("--rounds", type=int, default=3, help="that are measured, after a warm-up [3]")
-    names = f"{', '.join(WORKS)}; with --parts {', '.join(PARTS)}"
-    parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help=f"some of {names}")
+    parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="of works, as the table names them")
     parser.add_argument("--ours", action="store_true", help="without torch")
     parser.add_argument("--parts", action="store_true", help="pieces of the flat step instead")
     given = parser.parse_args()
-    known = PARTS if given.parts else WORKS
-    if unknown := [name for name in given.only if name not in known]:
-        parser.error(f"--only: expected some of {', '.join(known)}, got {unknown[0]!r}")
     if given.rounds < 1:
         parser.error(f"--rounds: expected at least 1, got {given.rounds}")
     peer = None
@@ -296,7 +290,10 @@ def main() -> None:
         }  # fmt: skip
         peer = torch_peer.Peer(shape, given.dtype)
     found: dict[str, Any] = {"benchmark": "model", "dtype": given.dtype, "device": jax.devices()[0].device_kind}
-    for name, (units, unit, who) in (parts if given.parts else works)(Ours(given.dtype), peer).items():
+    chosen = (parts if given.parts else works)(Ours(given.dtype), peer)
+    if unknown := [name for name in given.only if name not in chosen]:
+        parser.error(f"--only: expected some of {', '.join(chosen)}, got {unknown[0]!r}")
+    for name, (units, unit, who) in chosen.items():
         if given.only and name not in given.only:
             continue
         seconds = measure(who, given.rounds)

@@ -46,4 +46,5 @@ def test_a_state_that_is_not_finite_is_never_kept(tmp_path, capfd):
             tmp_path, params, batches(), model=config, train_config=settings, first_output=1, mesh=mesh, name="tiny"
         )  # fmt: skip
     assert "Traceback" not in capfd.readouterr().err
-    assert StateStore(tmp_path / "state", 1).restore(None) is None
+    with StateStore(tmp_path / "state", 1) as store:
+        assert store.restore(None) is None
