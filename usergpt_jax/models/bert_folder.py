@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.models.bert import ACTIVATION, MODEL_TYPES, BertConfig, Params
-from usergpt_jax.models.hf_config import BOOKKEEPING
+from usergpt_jax.models.hf_config import BOOKKEEPING, read_json
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt")
@@ -66,20 +66,6 @@ _HARMLESS = BOOKKEEPING | frozenset(
 )
 
 
-def read_json(path: pathlib.Path) -> Any:
-    """A JSON file's content.
-
-    Raises:
-      InputError: no such file, or not JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except ValueError as error:
-        raise InputError(f"{path}: expected JSON, got {error}") from None
-
-
 def read_config(folder: pathlib.Path) -> BertConfig:
     """The encoder's shape by `config.json`.
 
@@ -87,7 +73,7 @@ def read_config(folder: pathlib.Path) -> BertConfig:
       InputError: another kind of model, or a field missing, out of range or not supported.
     """
     path = folder / CONFIG
-    found = section(path)
+    found = read_json(path)
     model_type = found.get("model_type")
     if model_type not in MODEL_TYPES:
         raise InputError(f"{path}: model_type: expected one of {', '.join(MODEL_TYPES)}, got {model_type!r}")
@@ -143,14 +129,6 @@ def read_params(folder: pathlib.Path, config: BertConfig) -> Params:
         if not np.isfinite(tensors[name]).all():
             raise InputError(f"{path}: {name}: expected finite numbers, got NaN or infinity")
     return _assembled(config, tensors)
-
-
-def section(path: pathlib.Path) -> dict[str, Any]:
-    """A JSON file's object; `InputError` if it holds none."""
-    found = read_json(path)
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: expected a JSON object, got {type(found).__name__}")
-    return found
 
 
 def number(path: pathlib.Path, found: Mapping[str, Any], key: str, kind: type, least: int) -> Any:

@@ -183,15 +183,24 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     Raises:
       InputError: the file is missing, or holds no JSON object.
     """
+    data = parse_json(path)
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: expected a JSON object, got {type(data).__name__}")
+    return data
+
+
+def parse_json(path: pathlib.Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+      InputError: the file is missing, or holds no JSON.
+    """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: cannot be read as JSON: {error}") from None
-    if not isinstance(data, dict):
-        raise InputError(f"{path}: expected a JSON object, got {type(data).__name__}")
-    return data
 
 
 def _first(value: Any) -> Any:

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from usergpt_jax.core.errors import InputError
 from usergpt_jax.models.bert import POOLING
-from usergpt_jax.models.bert_folder import choice, number, read_json, section
+from usergpt_jax.models.bert_folder import choice, number
+from usergpt_jax.models.hf_config import parse_json, read_json
 
 MODULES, POOLING_CONFIG, LIMITS, PROMPTS = (
     *("modules.json", "1_Pooling/config.json"),
@@ -39,11 +40,11 @@ def read_head(folder: pathlib.Path) -> Head:
     pooled = (folder / POOLING_CONFIG).exists()
     if modules is not None and pooled != ("Pooling" in modules):
         raise InputError(f"{folder / MODULES}: expected a Pooling module if, and only if, {POOLING_CONFIG} is there")
-    limits = section(folder / LIMITS) if (folder / LIMITS).exists() else {}
+    limits = read_json(folder / LIMITS) if (folder / LIMITS).exists() else {}
     limit = limits.get("max_seq_length")
     if limit is not None:
         limit = number(folder / LIMITS, limits, "max_seq_length", int, 1)
-    prompts = section(folder / PROMPTS) if (folder / PROMPTS).exists() else {}
+    prompts = read_json(folder / PROMPTS) if (folder / PROMPTS).exists() else {}
     if prompts.get("default_prompt_name") is not None:
         name = prompts["default_prompt_name"]
         raise InputError(
@@ -59,7 +60,7 @@ def read_head(folder: pathlib.Path) -> Head:
 
 def _modules(path: pathlib.Path) -> list[str]:
     """Class names of the modules: a Transformer, a Pooling and perhaps a Normalize, in this order."""
-    found = read_json(path)
+    found = parse_json(path)
     if not isinstance(found, list) or not all(isinstance(one, dict) and "type" in one for one in found):
         raise InputError(f"{path}: expected a list of modules, each with its type")
     names = [str(one["type"]).rpartition(".")[2] for one in found]
@@ -74,7 +75,7 @@ def _modules(path: pathlib.Path) -> list[str]:
 def _pooling(path: pathlib.Path) -> str:
     """The one pooling that the file switches on."""
     flags = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
-    found = section(path)
+    found = read_json(path)
     if "pooling_mode" in found:
         return choice(path, found, "pooling_mode", tuple(POOLING))
     on = [key for key, value in found.items() if key.startswith("pooling_mode_") and value]
